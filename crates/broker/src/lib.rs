@@ -1,0 +1,1 @@
+//! Listeners, handlers, drivers, coordination and the admin HTTP port.

@@ -1,0 +1,1 @@
+//! Connections to Kafka brokers for replication, tools and benchmarks.

@@ -1,0 +1,1 @@
+//! A server that speaks ZooKeeper's protocol, with a durable tree.

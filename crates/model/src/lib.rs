@@ -1,0 +1,12 @@
+//! Ids, offsets, record batches, compression and error codes. Depends on nothing else of the project.
+
+mod error_code;
+mod ids;
+mod uuid;
+
+pub use error_code::ErrorCode;
+pub use ids::{
+    BrokerEpoch, ControllerEpoch, LeaderEpoch, NodeId, Offset, PartitionEpoch, ProducerEpoch, ProducerId,
+    TopicPartition,
+};
+pub use uuid::{ParseUuidError, Uuid};

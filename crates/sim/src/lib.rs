@@ -1,0 +1,1 @@
+//! Histories and their checkers, and the simulated cluster for tests.

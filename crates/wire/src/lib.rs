@@ -1,0 +1,1 @@
+//! Kafka frames, message types and the one table of API versions.
