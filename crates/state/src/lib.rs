@@ -6,3 +6,4 @@
 pub mod controller;
 pub mod fetch_session;
 pub mod partition;
+pub mod timer;
