@@ -1,1 +1,2 @@
 //! Listeners, handlers, drivers, coordination and the admin HTTP port.
+pub mod config;
