@@ -2,6 +2,7 @@
 
 mod error_code;
 mod ids;
+pub mod record;
 mod uuid;
 
 pub use error_code::ErrorCode;
