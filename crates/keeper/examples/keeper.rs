@@ -1,0 +1,46 @@
+//! A keeper alone: `keeper --data DIR [--listen ADDRESS] [--tick MS]`. Prints the address that it listens on, and
+//! stops when its standard input ends or it is interrupted.
+
+use std::io::Read as _;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use whimbrel_keeper::{Keeper, KeeperConfig};
+
+type Failure = Box<dyn std::error::Error + Send + Sync>;
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    let handle = Keeper::start(config(std::env::args().skip(1))?).await?;
+    println!("listening on {}", handle.local_addr());
+    let (sender, stdin_ended) = tokio::sync::oneshot::channel();
+    std::thread::spawn(move || {
+        let mut rest = Vec::new();
+        let _ended = std::io::stdin().read_to_end(&mut rest);
+        let _unheard = sender.send(());
+    });
+    tokio::select! {
+        _ = tokio::signal::ctrl_c() => {}
+        _ = stdin_ended => {}
+    }
+    handle.shutdown().await?;
+    Ok(())
+}
+
+fn config(mut arguments: impl Iterator<Item = String>) -> Result<KeeperConfig, Failure> {
+    let mut data = None;
+    let mut listen = SocketAddr::from(([127, 0, 0, 1], 0));
+    let mut tick = Duration::from_secs(2);
+    while let Some(name) = arguments.next() {
+        let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
+        match name.as_str() {
+            "--data" => data = Some(value),
+            "--listen" => listen = value.parse()?,
+            "--tick" => tick = Duration::from_millis(value.parse()?),
+            _ => return Err(format!("unknown option {name}").into()),
+        }
+    }
+    let mut config = KeeperConfig::new(data.ok_or("--data DIR is needed")?, listen).with_tick_time(tick);
+    config.four_letter_words = vec!["*".to_owned()];
+    Ok(config)
+}

@@ -1,0 +1,4 @@
+//! The keeper, driven over its socket.
+
+mod client;
+mod support;
