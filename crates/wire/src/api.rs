@@ -43,6 +43,21 @@ macro_rules! for_each_api {
     };
 }
 
+/// As [`for_each_api!`], for messages that are stored instead of sent: `module::Message;`. They have no key of an API.
+#[macro_export]
+macro_rules! for_each_stored_message {
+    ($then:ident) => {
+        $then! {
+            group_records::OffsetCommitKey;
+            group_records::OffsetCommitValue;
+            group_records::GroupMetadataKey;
+            group_records::GroupMetadataValue;
+            consumer_subscription::ConsumerProtocolSubscription;
+            consumer_assignment::ConsumerProtocolAssignment;
+        }
+    };
+}
+
 /// A request type, with what answers it.
 pub trait Request: Message {
     /// Which API.
@@ -162,3 +177,12 @@ impl std::fmt::Display for ApiKey {
 }
 
 for_each_api!(table);
+
+macro_rules! stored_table {
+    ($($module:ident::$message:ident;)*) => {
+        /// Declarations of the messages that are stored in records.
+        pub const STORED_MESSAGES: &[&MessageSpec] = &[$(&crate::$module::$message::SPEC),*];
+    };
+}
+
+for_each_stored_message!(stored_table);

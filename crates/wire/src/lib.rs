@@ -26,7 +26,7 @@ pub mod consumer_subscription;
 pub mod group_records;
 pub mod spec;
 
-pub use api::{API_TABLE, Api, ApiKey, Request};
+pub use api::{API_TABLE, Api, ApiKey, Request, STORED_MESSAGES};
 pub use codec::{DecodeError, EncodeError, Message, Reader, Records, Str, Writer};
 pub use frame::Frame;
 pub use header::{RequestHeader, ResponseHeader};
