@@ -12,6 +12,13 @@ part_deny() {
   cargo deny --locked check licenses bans sources
 }
 
+part_schemas() {
+  need_c_compiler
+  need_kafka_jars
+  need_client_jars
+  cargo xtask schemas --jars "$TEST_DIR/jars"
+}
+
 part_unit() {
   need_c_compiler
   cargo test --workspace --locked
