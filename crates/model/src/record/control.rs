@@ -4,7 +4,8 @@
 //! append fields, so longer keys and values and higher versions are read as version 0, as Kafka reads them.
 
 use super::{
-    BatchBuilder, BatchOptions, BuildError, CompressionError, DecompressionBuffer, Record, RecordBatch, RecordError,
+    BatchBuilder, BatchHeader, BatchOptions, BuildError, Codec, CompressionError, DecompressionBuffer, Record,
+    RecordBatch, RecordError, RecordIter,
 };
 use crate::{ProducerEpoch, ProducerId};
 use bytes::Bytes;
@@ -59,9 +60,20 @@ impl EndTxnMarker {
     /// # Errors
     /// As [`Self::from_record`], and when the batch itself cannot be read.
     pub fn from_batch(batch: &RecordBatch<'_>) -> Result<Option<Self>, ControlError> {
+        Self::from_parts(&batch.header, batch.body())
+    }
+
+    /// As [`Self::from_batch`], for a batch whose header and body are apart.
+    ///
+    /// # Errors
+    /// As [`Self::from_batch`].
+    pub fn from_parts(header: &BatchHeader, body: &[u8]) -> Result<Option<Self>, ControlError> {
         let mut buffer = DecompressionBuffer::default();
-        let body = batch.decompressed(CONTROL_BODY_BYTES_MAX, &mut buffer)?;
-        match batch.records(body).next() {
+        let body = match header.attributes.codec()? {
+            Codec::None => body,
+            codec => buffer.decompress(codec, body, CONTROL_BODY_BYTES_MAX)?,
+        };
+        match RecordIter::new(*header, body).next() {
             Some(record) => Self::from_record(&record?),
             None => Ok(None),
         }

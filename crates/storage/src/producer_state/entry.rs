@@ -1,0 +1,122 @@
+//! One producer.
+
+use whimbrel_model::record::{BatchHeader, NO_SEQUENCE, NO_TIMESTAMP, decrement_sequence};
+use whimbrel_model::{Offset, ProducerEpoch};
+
+/// Batches remembered to recognise duplicates: as many as a producer may have in flight.
+pub const BATCHES_KEPT: usize = 5;
+
+/// Where a batch of a producer lies in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BatchMetadata {
+    pub last_offset: Offset,
+    /// The batch's largest timestamp.
+    pub timestamp: i64,
+    pub last_sequence: i32,
+    /// Offsets, and sequences, from the first to the last record.
+    pub offset_delta: i32,
+}
+
+impl BatchMetadata {
+    pub(super) fn of(header: &BatchHeader) -> Self {
+        Self {
+            last_offset: header.last_offset(),
+            timestamp: header.max_timestamp,
+            last_sequence: header.last_sequence(),
+            offset_delta: header.last_offset_delta,
+        }
+    }
+
+    #[must_use]
+    pub fn base_offset(&self) -> Offset {
+        Offset(self.last_offset.0.saturating_sub(i64::from(self.offset_delta)))
+    }
+
+    #[must_use]
+    pub fn base_sequence(&self) -> i32 {
+        decrement_sequence(self.last_sequence, self.offset_delta)
+    }
+}
+
+/// What a log remembers of a producer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ProducerEntry {
+    pub epoch: ProducerEpoch,
+    /// Of the coordinator that wrote the last end marker; -1 if none did.
+    pub coordinator_epoch: i32,
+    /// Of the last batch or marker; -1 for none.
+    pub last_timestamp: i64,
+    /// Where the open transaction starts.
+    pub current_txn_first_offset: Option<Offset>,
+    /// The latest batches of `epoch`, oldest first, in the first `batch_count` places.
+    batches: [BatchMetadata; BATCHES_KEPT],
+    batch_count: u8,
+}
+
+impl Default for ProducerEntry {
+    /// A producer of which nothing is known.
+    fn default() -> Self {
+        Self {
+            epoch: ProducerEpoch::NONE,
+            coordinator_epoch: -1,
+            last_timestamp: NO_TIMESTAMP,
+            current_txn_first_offset: None,
+            batches: [BatchMetadata::default(); BATCHES_KEPT],
+            batch_count: 0,
+        }
+    }
+}
+
+impl ProducerEntry {
+    /// The batches that are remembered, oldest first.
+    #[must_use]
+    pub fn batches(&self) -> &[BatchMetadata] {
+        self.batches.get(..usize::from(self.batch_count)).unwrap_or_default()
+    }
+
+    #[must_use]
+    pub fn last_batch(&self) -> Option<&BatchMetadata> {
+        self.batches().last()
+    }
+
+    /// -1 if no batch of the epoch is known.
+    #[must_use]
+    pub fn last_sequence(&self) -> i32 {
+        self.last_batch().map_or(NO_SEQUENCE, |batch| batch.last_sequence)
+    }
+
+    /// The remembered batch with the epoch and exactly the sequences of `header`.
+    pub(super) fn duplicate_of(&self, header: &BatchHeader) -> Option<BatchMetadata> {
+        if header.producer_epoch != self.epoch {
+            return None;
+        }
+        let sequences = (header.base_sequence, header.last_sequence());
+        let is_same = |batch: &&BatchMetadata| (batch.base_sequence(), batch.last_sequence) == sequences;
+        self.batches().iter().find(is_same).copied()
+    }
+
+    /// Another epoch starts without batches.
+    pub(super) fn set_epoch(&mut self, epoch: ProducerEpoch) {
+        if self.epoch != epoch {
+            self.batch_count = 0;
+            self.epoch = epoch;
+        }
+    }
+
+    pub(super) fn add_batch(&mut self, epoch: ProducerEpoch, batch: BatchMetadata) {
+        self.set_epoch(epoch);
+        self.last_timestamp = batch.timestamp;
+        if usize::from(self.batch_count) == BATCHES_KEPT {
+            self.batches.rotate_left(1);
+            self.batch_count -= 1;
+        }
+        if let Some(place) = self.batches.get_mut(usize::from(self.batch_count)) {
+            *place = batch;
+            self.batch_count += 1;
+        }
+    }
+
+    pub(super) fn is_expired(&self, now_ms: i64, expiration_ms: i64) -> bool {
+        self.current_txn_first_offset.is_none() && expiration_ms <= now_ms.saturating_sub(self.last_timestamp)
+    }
+}
