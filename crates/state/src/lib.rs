@@ -5,5 +5,6 @@
 
 pub mod controller;
 pub mod fetch_session;
+pub mod group;
 pub mod partition;
 pub mod timer;
