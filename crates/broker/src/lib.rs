@@ -1,4 +1,6 @@
 //! Listeners, handlers, drivers, coordination and the admin HTTP port.
 pub mod config;
+pub mod controller;
+pub mod coordination;
 pub mod http;
 pub mod metrics;

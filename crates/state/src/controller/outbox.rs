@@ -91,7 +91,7 @@ impl Outbox {
 
     fn metadata(&self, facts: &Facts, header: impl Fn(&Broker) -> ControlHeader, actions: &mut Vec<Action>) {
         let mut topics = metadata_topics(facts, &self.published);
-        topics.extend(self.deleted.iter().map(|topic| deleted_topic(topic)));
+        topics.extend(self.deleted.iter().map(deleted_topic));
         let common: Arc<[UpdateMetadataTopic]> = topics.into();
         let (only, extra) = match &self.published_to {
             Some((brokers, partitions)) => {

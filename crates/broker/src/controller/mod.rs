@@ -1,0 +1,199 @@
+//! The controller's driver: gets this broker elected, feeds the machine, and carries out what it says.
+//!
+//! Every broker runs one. It watches `/controller`; while nobody holds it, it stands for election; elected, it loads the
+//! cluster's state, starts `whimbrel_state::controller::Controller` on it, and leads until coordination says that another
+//! broker was elected, the session ends, or the broker leaves.
+//!
+//! The driver decides nothing. A watch that fires makes it read again what the watch was on; what it read becomes an
+//! input. Writes are made in tasks of their own, so that a slow one holds up nobody. Whatever goes wrong while leading,
+//! other than losing the office, is answered by giving it up: the next controller starts from what coordination holds.
+
+mod channel;
+mod term;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tracing::{error, info, warn};
+use whimbrel_model::NodeId;
+use whimbrel_state::controller::control::{
+    LeaderAndIsrRequest, LeaderAndIsrResponse, StopReplicaRequest, StopReplicaResponse, UpdateMetadataRequest,
+    UpdateMetadataResponse,
+};
+
+use crate::coordination::{Coordination, CoordinationError, Election, FencedWriter, Watched};
+
+/// Pause before standing again after an election or a term that failed for a reason of our own.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a controller may tell the broker in its own process. Called one at a time, from a thread that may block.
+pub trait ControlledBroker: Send + Sync + 'static {
+    fn become_leader_or_follower(&self, request: LeaderAndIsrRequest) -> LeaderAndIsrResponse;
+    fn update_metadata(&self, request: UpdateMetadataRequest) -> UpdateMetadataResponse;
+    fn stop_replicas(&self, request: StopReplicaRequest) -> StopReplicaResponse;
+}
+
+/// What the controller needs of the broker's configuration.
+#[derive(Debug, Clone)]
+pub struct ControllerSettings {
+    pub id: NodeId,
+    /// The listener on which brokers are reached: `control.plane.listener.name`, else the inter-broker listener.
+    pub control_listener: Arc<str>,
+    /// `unclean.leader.election.enable`
+    pub unclean_leader_election: bool,
+    /// `delete.topic.enable`
+    pub delete_topics: bool,
+}
+
+/// Who is controller, as this broker knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct ControllerView {
+    /// `None` while nobody is, or nobody knows.
+    pub id: Option<NodeId>,
+    /// This broker is the controller and has taken up its work.
+    pub is_active: bool,
+}
+
+/// A view of the controller, for handlers. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ControllerHandle {
+    view: watch::Receiver<ControllerView>,
+}
+
+impl ControllerHandle {
+    #[must_use]
+    pub fn view(&self) -> ControllerView {
+        *self.view.borrow()
+    }
+
+    /// Whether requests for the controller may be served here.
+    #[must_use]
+    pub fn is_active(&self) -> bool {
+        self.view().is_active
+    }
+
+    /// Waits until some broker is controller and this one knows.
+    pub async fn elected(&self) -> ControllerView {
+        let mut view = self.view.clone();
+        match view.wait_for(|view| view.is_active || (view.id.is_some() && view.id != Some(NodeId::NONE))).await {
+            Ok(view) => *view,
+            // The driver has stopped: what it last knew is what there is.
+            Err(_) => self.view(),
+        }
+    }
+}
+
+/// Starts the driver in a task of its own. The broker must be registered.
+#[must_use]
+pub fn start(
+    coordination: Coordination,
+    settings: ControllerSettings,
+    local: Arc<dyn ControlledBroker>,
+) -> (ControllerHandle, tokio::task::JoinHandle<()>) {
+    let (sender, view) = watch::channel(ControllerView::default());
+    let driver = Driver { coordination, settings, local, view: sender, last_term: None };
+    (ControllerHandle { view }, tokio::spawn(driver.run()))
+}
+
+struct Driver {
+    coordination: Coordination,
+    settings: ControllerSettings,
+    local: Arc<dyn ControlledBroker>,
+    view: watch::Sender<ControllerView>,
+    /// The office that was last won, in case it has to be given up once more.
+    last_term: Option<FencedWriter>,
+}
+
+impl Driver {
+    async fn run(mut self) {
+        let mut sessions = self.coordination.sessions();
+        while !self.coordination.is_closing() {
+            sessions.mark_unchanged();
+            match self.follow_or_lead(&mut sessions).await {
+                Ok(()) => {}
+                Err(CoordinationError::SessionLost) => {
+                    self.view.send_replace(ControllerView::default());
+                    self.last_term = None;
+                    if sessions.changed().await.is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    error!(%error, "the controller cannot be found or elected; trying again");
+                    tokio::time::sleep(RETRY_PAUSE).await;
+                }
+            }
+        }
+        self.view.send_replace(ControllerView::default());
+    }
+
+    /// One look at who is controller, and what follows from it. Ends when that may have changed.
+    async fn follow_or_lead(&mut self, sessions: &mut watch::Receiver<u64>) -> Result<(), CoordinationError> {
+        let (holder, change) = self.coordination.watch_controller().await?.split();
+        match holder {
+            Some(id) => self.follow(id, change, sessions).await,
+            None => match self.coordination.elect().await? {
+                Election::Lost => {}
+                Election::Won(writer) => self.lead(writer, sessions).await?,
+            },
+        }
+        Ok(())
+    }
+
+    async fn follow(&mut self, id: NodeId, change: Watched<()>, sessions: &mut watch::Receiver<u64>) {
+        self.view.send_replace(ControllerView { id: Some(id), is_active: false });
+        if id == self.settings.id
+            && let Some(writer) = self.last_term.take()
+        {
+            // Our own office, which we left and could not give up: nobody else can be elected before it is gone.
+            writer.resign().await;
+        }
+        tokio::select! {
+            _ = change.changed() => {}
+            _ = sessions.changed() => {}
+            () = closing(&self.coordination) => {}
+        }
+    }
+
+    /// A whole term, from the election to its end.
+    async fn lead(
+        &mut self,
+        writer: FencedWriter,
+        sessions: &mut watch::Receiver<u64>,
+    ) -> Result<(), CoordinationError> {
+        info!(epoch = writer.epoch().0, "elected controller");
+        self.last_term = Some(writer.clone());
+        let result = tokio::select! {
+            result = term::serve(self, &writer) => result,
+            _ = sessions.changed() => Err(CoordinationError::SessionLost),
+            () = closing(&self.coordination) => Ok(()),
+        };
+        self.view.send_replace(ControllerView::default());
+        match result {
+            // The broker leaves: closing the session ends the office.
+            Ok(()) => Ok(()),
+            Err(CoordinationError::ControllerMoved) => {
+                warn!(epoch = writer.epoch().0, "another broker was elected controller");
+                self.last_term = None;
+                Ok(())
+            }
+            Err(CoordinationError::SessionLost) => {
+                warn!(epoch = writer.epoch().0, "no longer controller: the ZooKeeper session ended");
+                Err(CoordinationError::SessionLost)
+            }
+            Err(error) => {
+                error!(%error, epoch = writer.epoch().0, "giving up the controllership");
+                writer.resign().await;
+                tokio::time::sleep(RETRY_PAUSE).await;
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn closing(coordination: &Coordination) {
+    coordination.closed().await;
+}

@@ -1,0 +1,289 @@
+//! One term of office: load, start the machine, and feed it until something ends the term.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tracing::info;
+use whimbrel_model::{NodeId, TopicPartition};
+use whimbrel_state::controller::{
+    Action, Broker, Controller, ControllerOptions, Input, Snapshot, TopicAssignment, Write,
+};
+
+use super::channel::{Channel, Request};
+use super::{ControllerView, Driver};
+use crate::coordination::{
+    ConfigChange, ConfigEntity, ControllerChange, Coordination, CoordinationError, FencedWriter, Watched,
+};
+
+/// Events taken in one go. Many watches that fire together then cost one read each kind, and one round of requests.
+const EVENTS_MAX: usize = 4096;
+
+/// Something for the driver's loop.
+pub(super) enum Event {
+    /// For the machine as it is.
+    Input(Input),
+    /// The term must end.
+    Failed(CoordinationError),
+    BrokersChanged,
+    BrokerChanged(NodeId),
+    TopicsChanged,
+    TopicChanged(Arc<str>),
+    DeletionsChanged,
+}
+
+/// What one round of events asks to be read again.
+#[derive(Default)]
+struct Reread {
+    brokers: bool,
+    topics: bool,
+    deletions: bool,
+    assignments: BTreeSet<Arc<str>>,
+}
+
+struct Term<'a> {
+    coordination: &'a Coordination,
+    writer: &'a FencedWriter,
+    driver: &'a Driver,
+    events: mpsc::UnboundedSender<Event>,
+    channels: BTreeMap<NodeId, Channel>,
+    /// One task per watch and per batch of writes; all end with the term.
+    tasks: JoinSet<()>,
+    /// The topics whose node is watched.
+    topics: BTreeSet<Arc<str>>,
+    /// The brokers whose node is watched.
+    brokers: BTreeSet<NodeId>,
+    controller: Option<Controller>,
+}
+
+/// Serves until the term ends; never returns `Ok` by itself.
+pub(super) async fn serve(driver: &Driver, writer: &FencedWriter) -> Result<(), CoordinationError> {
+    let (events, mut receiver) = mpsc::unbounded_channel();
+    let mut config_changes = driver.coordination.config_changes();
+    let mut term = Term {
+        coordination: &driver.coordination,
+        writer,
+        driver,
+        events,
+        channels: BTreeMap::new(),
+        tasks: JoinSet::new(),
+        topics: BTreeSet::new(),
+        brokers: BTreeSet::new(),
+        controller: None,
+    };
+    term.take_office().await?;
+    driver.view.send_replace(ControllerView { id: Some(driver.settings.id), is_active: true });
+
+    let mut round = Vec::new();
+    loop {
+        tokio::select! {
+            _ = receiver.recv_many(&mut round, EVENTS_MAX) => {}
+            Some(change) = config_changes.recv() => round.extend(term.config_changed(change).await?),
+        }
+        let mut reread = Reread::default();
+        for event in round.drain(..) {
+            match event {
+                Event::Input(input) => term.feed(input),
+                Event::Failed(error) => return Err(error),
+                Event::BrokersChanged => reread.brokers = true,
+                Event::BrokerChanged(id) => {
+                    term.brokers.remove(&id);
+                    reread.brokers = true;
+                }
+                Event::TopicsChanged => reread.topics = true,
+                Event::TopicChanged(name) => drop(reread.assignments.insert(name)),
+                Event::DeletionsChanged => reread.deletions = true,
+            }
+        }
+        term.read_again(reread).await?;
+        while term.tasks.try_join_next().is_some() {}
+    }
+}
+
+impl Term<'_> {
+    /// Kafka's order of a failover: watches before reads, everything read before anything is said.
+    async fn take_office(&mut self) -> Result<(), CoordinationError> {
+        self.writer.enable_features().await?;
+        let brokers = self.watch_brokers().await?;
+        let names = self.watch_topics().await?;
+        let deletions = self.watch_deletions().await?;
+        self.writer.clear_notifications().await?;
+
+        let topics = self.watch_assignments(names).await?;
+        let partitions: Vec<TopicPartition> = topics.iter().flat_map(partitions_of).collect();
+        let states = self.coordination.partition_states(&partitions).await?;
+        info!(
+            brokers = brokers.len(),
+            topics = topics.len(),
+            partitions = partitions.len(),
+            deletions = deletions.len(),
+            "controller has read the state of the cluster"
+        );
+        let options = ControllerOptions {
+            id: self.driver.settings.id,
+            epoch: self.writer.epoch(),
+            control_listener: Arc::clone(&self.driver.settings.control_listener),
+            unclean_leader_election: self.unclean_election_default().await?,
+            delete_topics: self.driver.settings.delete_topics,
+        };
+        let mut actions = Vec::new();
+        let snapshot = Snapshot { brokers, topics, states, deletions };
+        self.controller = Some(Controller::start(options, snapshot, &mut actions));
+        self.perform(actions);
+        Ok(())
+    }
+
+    fn feed(&mut self, input: Input) {
+        let mut actions = Vec::new();
+        if let Some(controller) = &mut self.controller {
+            controller.handle(input, &mut actions);
+        }
+        self.perform(actions);
+    }
+
+    fn perform(&mut self, actions: Vec<Action>) {
+        for action in actions {
+            match action {
+                Action::OpenChannel(broker) => drop(self.channels.insert(broker.id, self.channel(broker.id))),
+                Action::CloseChannel(id) => drop(self.channels.remove(&id)),
+                Action::Write(writes) => self.write(writes),
+                Action::LeaderAndIsr(to, request) => self.send(to, Request::LeaderAndIsr(request)),
+                Action::UpdateMetadata(to, request) => self.send(to, Request::UpdateMetadata(request)),
+                Action::StopReplica(to, request) => self.send(to, Request::StopReplica(request)),
+            }
+        }
+    }
+
+    fn channel(&self, id: NodeId) -> Channel {
+        if id == self.driver.settings.id {
+            let (broker, coordination) = (Arc::clone(&self.driver.local), self.coordination.clone());
+            Channel::local(id, broker, coordination, self.events.clone())
+        } else {
+            Channel::unreachable(id)
+        }
+    }
+
+    fn send(&self, to: NodeId, request: Request) {
+        if let Some(channel) = self.channels.get(&to) {
+            channel.send(request);
+        }
+    }
+
+    fn write(&mut self, writes: Vec<Write>) {
+        let (writer, events) = (self.writer.clone(), self.events.clone());
+        self.tasks.spawn(async move {
+            let event = match writer.write(writes).await {
+                Ok(written) => Event::Input(Input::Written(written)),
+                Err(error) => Event::Failed(error),
+            };
+            // Nobody listens once the term is over.
+            let _ended = events.send(event);
+        });
+    }
+
+    /// Reports `event` when the watched thing changes, and the end of the term when the session ends.
+    fn report(&mut self, watch: Watched<()>, event: Event) {
+        let events = self.events.clone();
+        self.tasks.spawn(async move {
+            let event = match watch.changed().await {
+                ControllerChange::Changed => event,
+                ControllerChange::SessionEnded => Event::Failed(CoordinationError::SessionLost),
+            };
+            let _ended = events.send(event);
+        });
+    }
+
+    async fn read_again(&mut self, what: Reread) -> Result<(), CoordinationError> {
+        if what.brokers {
+            let brokers = self.watch_brokers().await?;
+            self.feed(Input::Brokers(brokers));
+        }
+        let mut names: Vec<Arc<str>> = what.assignments.into_iter().collect();
+        if what.topics {
+            let listed = self.watch_topics().await?;
+            let known = std::mem::take(&mut self.topics);
+            self.topics = listed.iter().filter(|name| known.contains(*name)).cloned().collect();
+            names.extend(listed.iter().filter(|name| !known.contains(*name)).cloned());
+            self.feed(Input::TopicsListed(listed));
+        }
+        if !names.is_empty() {
+            let topics = self.watch_assignments(names).await?;
+            self.feed(Input::TopicsChanged(topics));
+        }
+        if what.deletions {
+            let deletions = self.watch_deletions().await?;
+            self.feed(Input::DeletionsRequested(deletions));
+        }
+        Ok(())
+    }
+
+    async fn watch_brokers(&mut self) -> Result<Vec<Broker>, CoordinationError> {
+        let (brokers, change) = self.coordination.watch_brokers().await?.split();
+        self.report(change, Event::BrokersChanged);
+        let alive: BTreeSet<NodeId> = brokers.iter().map(|broker| broker.id).collect();
+        for &id in alive.difference(&self.brokers.clone()) {
+            let watch = self.coordination.watch_broker(id).await?;
+            self.report(watch, Event::BrokerChanged(id));
+        }
+        self.brokers = alive;
+        Ok(brokers)
+    }
+
+    async fn watch_topics(&mut self) -> Result<Vec<Arc<str>>, CoordinationError> {
+        let (names, change) = self.coordination.watch_topics().await?.split();
+        self.report(change, Event::TopicsChanged);
+        Ok(names)
+    }
+
+    async fn watch_deletions(&mut self) -> Result<Vec<Arc<str>>, CoordinationError> {
+        let (names, change) = self.coordination.watch_deletions().await?.split();
+        self.report(change, Event::DeletionsChanged);
+        Ok(names)
+    }
+
+    /// Reads topics, watches them, and gives an id to those without.
+    async fn watch_assignments(&mut self, names: Vec<Arc<str>>) -> Result<Vec<TopicAssignment>, CoordinationError> {
+        self.coordination.read_missing_topic_configs(&names).await?;
+        let mut topics = Vec::with_capacity(names.len());
+        for watched in self.coordination.watch_assignments(&names).await? {
+            let (mut topic, change) = watched.split();
+            self.report(change, Event::TopicChanged(Arc::clone(&topic.name)));
+            self.topics.insert(Arc::clone(&topic.name));
+            if topic.id.is_zero() {
+                self.writer.give_id(&mut topic).await?;
+            }
+            topics.push(topic);
+        }
+        Ok(topics)
+    }
+
+    /// Only what elections depend on is of concern here.
+    async fn config_changed(&self, change: ConfigChange) -> Result<Option<Event>, CoordinationError> {
+        let input = match change.entity {
+            ConfigEntity::Topic(topic) => {
+                let allowed = self.coordination.unclean_election_of(&topic);
+                Input::UncleanElectionOfTopic { topic, allowed }
+            }
+            ConfigEntity::Broker(id) if id != self.driver.settings.id => return Ok(None),
+            ConfigEntity::Broker(_) | ConfigEntity::AllBrokers => {
+                Input::UncleanElectionDefault(self.unclean_election_default().await?)
+            }
+        };
+        Ok(Some(Event::Input(input)))
+    }
+
+    /// This broker's dynamic setting, else the one of all brokers, else the one it was started with.
+    async fn unclean_election_default(&self) -> Result<bool, CoordinationError> {
+        for entity in [ConfigEntity::Broker(self.driver.settings.id), ConfigEntity::AllBrokers] {
+            if let Some(value) = self.coordination.read_config(&entity).await?.get("unclean.leader.election.enable") {
+                return Ok(value.eq_ignore_ascii_case("true"));
+            }
+        }
+        Ok(self.driver.settings.unclean_leader_election)
+    }
+}
+
+fn partitions_of(topic: &TopicAssignment) -> impl Iterator<Item = TopicPartition> {
+    topic.partitions.iter().map(|one| TopicPartition { topic: Arc::clone(&topic.name), partition: one.index })
+}

@@ -1,0 +1,123 @@
+use std::collections::BTreeMap;
+
+use whimbrel_model::{BrokerEpoch, ControllerEpoch, LeaderEpoch, NodeId, PartitionEpoch, Uuid};
+use whimbrel_state::controller::PartitionAssignment;
+use whimbrel_state::controller::control::{Endpoint, LeaderRecoveryState, SecurityProtocol};
+use whimbrel_state::controller::election::PartitionState;
+
+use super::*;
+
+fn text(json: &[u8]) -> &str {
+    std::str::from_utf8(json).unwrap_or("not UTF-8")
+}
+
+#[test]
+fn registration_is_that_of_kafka() {
+    let endpoint = |listener: &str, protocol, host: &str, port| Endpoint {
+        listener: listener.into(),
+        protocol,
+        host: host.into(),
+        port,
+    };
+    let endpoints = [
+        endpoint("EXTERNAL", SecurityProtocol::Ssl, "::1", 9093),
+        endpoint("PLAINTEXT", SecurityProtocol::Plaintext, "h1", 9092),
+    ];
+    let json = BrokerNode::new(&endpoints, Some("r1"), 1_729_500_000_000).encode();
+    assert_eq!(
+        text(&json),
+        r#"{"version":5,"host":"h1","port":9092,"jmx_port":-1,"timestamp":"1729500000000","endpoints":["EXTERNAL://[::1]:9093","PLAINTEXT://h1:9092"],"listener_security_protocol_map":{"EXTERNAL":"SSL","PLAINTEXT":"PLAINTEXT"},"rack":"r1","features":{}}"#
+    );
+    let broker = BrokerNode::decode(&json).and_then(|node| node.into_broker(NodeId(1), BrokerEpoch(7)));
+    assert_eq!(broker.map(|broker| broker.endpoints).ok(), Some(endpoints.to_vec()));
+}
+
+#[test]
+fn registration_as_a_kafka_broker_writes_it_is_read() {
+    let json = br#"{"features":{},"listener_security_protocol_map":{"PLAINTEXT":"PLAINTEXT"},"endpoints":["PLAINTEXT://localhost:9092"],"jmx_port":-1,"port":9092,"host":"localhost","version":5,"timestamp":"1732330000000"}"#;
+    let broker = BrokerNode::decode(json).and_then(|node| node.into_broker(NodeId(3), BrokerEpoch(12)));
+    let broker = broker.map(|broker| (broker.rack.clone(), broker.endpoints[0].port));
+    assert_eq!(broker.ok(), Some((None, 9092)));
+    let unnamed = br#"{"endpoints":["OTHER://h:1"],"listener_security_protocol_map":{},"jmx_port":-1,"version":5}"#;
+    assert!(BrokerNode::decode(unnamed).and_then(|node| node.into_broker(NodeId(3), BrokerEpoch(1))).is_err());
+}
+
+#[test]
+fn topic_is_that_of_kafka() {
+    let partition = |index, replicas: &[i32], adding: &[i32]| PartitionAssignment {
+        index,
+        replicas: replicas.iter().copied().map(NodeId).collect(),
+        adding_replicas: adding.iter().copied().map(NodeId).collect(),
+        removing_replicas: Vec::new(),
+    };
+    let partitions: Vec<_> = (0..11).map(|i| partition(i, &[1, 2], if i == 10 { &[2] } else { &[] })).collect();
+    let json = TopicNode::new(Uuid([1; 16]), &partitions[..1]).encode();
+    assert_eq!(
+        text(&json),
+        r#"{"version":3,"topic_id":"AQEBAQEBAQEBAQEBAQEBAQ","partitions":{"0":[1,2]},"adding_replicas":{},"removing_replicas":{}}"#
+    );
+    let json = TopicNode::new(Uuid([1; 16]), &partitions).encode();
+    let topic = TopicNode::decode(&json).and_then(|node| node.into_assignment("t".into()));
+    assert_eq!(topic.map(|topic| topic.partitions).ok(), Some(partitions));
+}
+
+#[test]
+fn old_topics_have_no_id() {
+    let json = br#"{"version":1,"partitions":{"1":[2],"0":[1]}}"#;
+    let topic = TopicNode::decode(json).and_then(|node| node.into_assignment("t".into()));
+    assert_eq!(topic.map(|topic| (topic.id, topic.partitions.len())).ok(), Some((Uuid::ZERO, 2)));
+}
+
+#[test]
+fn partition_state_is_that_of_kafka() {
+    let mut state = PartitionState {
+        leader: NodeId(1),
+        leader_epoch: LeaderEpoch(0),
+        isr: vec![NodeId(1), NodeId(2)],
+        recovery_state: LeaderRecoveryState::Recovered,
+        controller_epoch: ControllerEpoch(5),
+        partition_epoch: PartitionEpoch(3),
+    };
+    let json = PartitionStateNode::new(&state).encode();
+    assert_eq!(text(&json), r#"{"version":1,"leader":1,"leader_epoch":0,"controller_epoch":5,"isr":[1,2]}"#);
+    assert_eq!(PartitionStateNode::decode(&json, 3).ok().as_ref(), Some(&state));
+    state.recovery_state = LeaderRecoveryState::Recovering;
+    let json = PartitionStateNode::new(&state).encode();
+    assert!(text(&json).ends_with(r#","leader_recovery_state":1}"#));
+    assert_eq!(PartitionStateNode::decode(&json, 3).ok(), Some(state));
+}
+
+#[test]
+fn cluster_nodes_are_those_of_kafka() {
+    let controller = ControllerNode::new(NodeId(1), 1_729_500_000_000);
+    assert_eq!(
+        text(&controller.encode()),
+        r#"{"version":2,"brokerid":1,"timestamp":"1729500000000","kraftControllerEpoch":-1}"#
+    );
+    assert!(ControllerNode::decode(br#"{"version":1,"brokerid":4}"#).is_ok_and(|node| node.id() == NodeId(4)));
+    assert!(ControllerNode::decode(br#"{"brokerid":3000,"kraftControllerEpoch":7}"#).is_ok_and(|node| node.is_kraft()));
+    assert_eq!(text(&encode_cluster_id("abc")), r#"{"version":"1","id":"abc"}"#);
+    assert_eq!(decode_cluster_id(br#"{"id":"abc"}"#).ok().as_deref(), Some("abc"));
+    assert_eq!(text(&FeatureNode::enabled().encode()), r#"{"version":2,"status":1,"features":{}}"#);
+}
+
+#[test]
+fn producer_id_blocks_are_those_of_kafka() {
+    let block = ProducerIdBlockNode::new(NodeId(1), 0, 999);
+    assert_eq!(text(&block.encode()), r#"{"version":1,"broker":1,"block_start":"0","block_end":"999"}"#);
+    assert_eq!(ProducerIdBlockNode::decode(&block.encode()).ok(), Some(Some(block)));
+    assert_eq!(ProducerIdBlockNode::decode(b"").ok(), Some(None));
+}
+
+#[test]
+fn configuration_is_that_of_kafka() {
+    let config = BTreeMap::from([("retention.ms".to_owned(), "1000".to_owned())]);
+    let json = ConfigNode::new(&config).encode();
+    assert_eq!(text(&json), r#"{"version":1,"config":{"retention.ms":"1000"}}"#);
+    assert_eq!(ConfigNode::decode(&json).ok(), Some(config));
+    assert_eq!(ConfigNode::decode(b"").ok(), Some(BTreeMap::new()));
+    assert_eq!(text(&config_change("topics/foo")), r#"{"version":2,"entity_path":"topics/foo"}"#);
+    let old = br#"{"version":1,"entity_type":"topics","entity_name":"x"}"#;
+    assert_eq!(decode_config_change(old).ok().as_deref(), Some("topics/x"));
+    assert!(decode_config_change(br#"{"version":3,"entity_path":"topics/x"}"#).is_err());
+}

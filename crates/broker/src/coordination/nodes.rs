@@ -1,0 +1,125 @@
+//! Small operations on nodes that the rest of the module is made of.
+
+use std::sync::Arc;
+
+use whimbrel_model::Uuid;
+use zookeeper_client::{Client, Error, MultiWriteError, Stat};
+
+use super::error::CoordinationError;
+use super::session::PERSISTENT;
+use super::{Coordination, codec, paths};
+
+/// Requests that are under way at once. The server answers in order, so more would only grow its queue.
+pub(super) const IN_FLIGHT_MAX: usize = 256;
+
+impl Coordination {
+    /// Sees to the nodes that every broker creates when it starts. Two round trips on a new cluster, one otherwise.
+    pub(super) async fn create_top_level(&self) -> Result<(), CoordinationError> {
+        loop {
+            let client = self.inner.session.client();
+            let mut missing = Vec::new();
+            let stats: Vec<_> = paths::TOP_LEVEL.iter().map(|path| (path, client.check_stat(path))).collect();
+            for (path, stat) in stats {
+                match stat.await {
+                    Ok(None) => missing.push(*path),
+                    Ok(Some(_)) => {}
+                    Err(Error::ConnectionLoss) => missing.push(*path),
+                    Err(source) => return Err(CoordinationError::operation(path, source)),
+                }
+            }
+            if missing.is_empty() {
+                return Ok(());
+            }
+            let mut create = client.new_multi_writer();
+            for path in &missing {
+                create
+                    .add_create(path, b"", &PERSISTENT)
+                    .map_err(|source| CoordinationError::operation(path, source))?;
+            }
+            match create.commit().await {
+                Ok(_) => return Ok(()),
+                // Another broker starts at the same time, or the connection broke: look again.
+                Err(MultiWriteError::OperationFailed { source: Error::NodeExists, .. })
+                | Err(MultiWriteError::RequestFailed { source: Error::ConnectionLoss }) => {}
+                Err(error) => return Err(CoordinationError::operation("the top-level nodes", error.into())),
+            }
+        }
+    }
+
+    /// Reads a node; `None` if it does not exist.
+    pub(super) async fn read(&self, path: &str) -> Result<Option<(Vec<u8>, Stat)>, CoordinationError> {
+        let result = self.inner.session.call(path, async |client| client.get_data(path).await).await;
+        match result {
+            Err(CoordinationError::Operation { source: Error::NoNode, .. }) => Ok(None),
+            result => result.map(Some),
+        }
+    }
+
+    /// Reads many nodes at once; those that do not exist are `None`. Results are in the order of `paths`.
+    pub(super) async fn read_all(&self, paths: &[String]) -> Result<Vec<Option<(Vec<u8>, Stat)>>, CoordinationError> {
+        let mut nodes = Vec::with_capacity(paths.len());
+        for chunk in paths.chunks(IN_FLIGHT_MAX) {
+            let client = self.inner.session.client();
+            let pending: Vec<_> = chunk.iter().map(|path| client.get_data(path)).collect();
+            for (path, answer) in chunk.iter().zip(pending) {
+                nodes.push(match answer.await {
+                    Ok(node) => Some(node),
+                    Err(Error::NoNode) => None,
+                    Err(Error::ConnectionLoss) => self.read(path).await?,
+                    Err(source) => return Err(CoordinationError::operation(path, source)),
+                });
+            }
+        }
+        Ok(nodes)
+    }
+
+    /// The children of a node, unordered; none if it does not exist.
+    pub(super) async fn children(&self, path: &str) -> Result<Vec<String>, CoordinationError> {
+        match self.inner.session.call(path, async |client| client.list_children(path).await).await {
+            Err(CoordinationError::Operation { source: Error::NoNode, .. }) => Ok(Vec::new()),
+            result => result,
+        }
+    }
+
+    /// Creates a persistent node with its parents; false if it was there. Harmless when repeated.
+    pub(super) async fn create_with_parents(&self, path: &str, data: &[u8]) -> Result<bool, CoordinationError> {
+        if let Some((parent, _)) = path.rsplit_once('/')
+            && !parent.is_empty()
+        {
+            self.inner.session.call(parent, async |client| client.mkdir(parent, &PERSISTENT).await).await?;
+        }
+        match self.inner.session.call(path, async |client| client.create(path, data, &PERSISTENT).await).await {
+            Ok(_) => Ok(true),
+            Err(CoordinationError::Operation { source: Error::NodeExists, .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The cluster's id. The first broker ever draws it.
+    ///
+    /// # Errors
+    /// When the session is lost or the node cannot be read.
+    pub async fn cluster_id(&self) -> Result<String, CoordinationError> {
+        loop {
+            if let Some((json, _)) = self.read(paths::CLUSTER_ID).await? {
+                return codec::decode_cluster_id(&json)
+                    .map_err(|source| CoordinationError::content(paths::CLUSTER_ID, source));
+            }
+            let id = random_uuid().to_string();
+            self.create_with_parents(paths::CLUSTER_ID, &codec::encode_cluster_id(&id)).await?;
+        }
+    }
+
+    pub(super) fn client(&self) -> Arc<Client> {
+        self.inner.session.client()
+    }
+}
+
+/// A random id as Kafka draws them.
+pub(super) fn random_uuid() -> Uuid {
+    loop {
+        if let Some(id) = Uuid::from_random(rand::random()) {
+            return id;
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Blocks of producer ids (KIP-98). Source: Kafka 3.9 `ProducerIdManager` and `ZkProducerIdManager`.
+
+use std::ops::RangeInclusive;
+
+use tracing::warn;
+use whimbrel_model::ProducerId;
+
+use super::codec::ProducerIdBlockNode;
+use super::error::CoordinationError;
+use super::{Coordination, paths};
+
+/// How many ids a broker takes at a time.
+const BLOCK_IDS: i64 = 1000;
+
+impl Coordination {
+    /// Takes the next block of producer ids for this broker; no other ever gets one of them.
+    ///
+    /// # Errors
+    /// When the session is lost, the node is not readable, or all ids are used up.
+    pub async fn next_producer_ids(&self) -> Result<RangeInclusive<ProducerId>, CoordinationError> {
+        let path = paths::PRODUCER_IDS;
+        let content = |source| CoordinationError::content(path, source);
+        // Two calls at once could not tell whose write of the same block it was that took effect.
+        let _alone = self.inner.producer_ids.lock().await;
+        let mut attempted: Option<ProducerIdBlockNode> = None;
+        loop {
+            let (json, version) = match self.read(path).await? {
+                Some((json, stat)) => (json, stat.version),
+                None => {
+                    self.create_with_parents(path, b"").await?;
+                    continue;
+                }
+            };
+            let current = ProducerIdBlockNode::decode(&json).map_err(content)?;
+            if let (Some(current), Some(attempted)) = (&current, &attempted)
+                && current == attempted
+            {
+                // Our write took effect although its answer was lost.
+                return range(current);
+            }
+            let first = match &current {
+                Some(block) => block.last().map_err(content)?.checked_add(1),
+                None => Some(0),
+            };
+            let block = first.and_then(|first| Some((first, first.checked_add(BLOCK_IDS - 1)?)));
+            let Some((first, last)) = block else {
+                return Err(CoordinationError::NotWritable("all producer ids are used up".into()));
+            };
+            let next = ProducerIdBlockNode::new(self.registered_id(), first, last);
+            match self.client().set_data(path, &next.encode(), Some(version)).await {
+                Ok(_) => return range(&next),
+                Err(zookeeper_client::Error::BadVersion | zookeeper_client::Error::ConnectionLoss) => {
+                    warn!("the block of producer ids was not taken at the first attempt; reading again");
+                    attempted = Some(next);
+                }
+                Err(source) => return Err(CoordinationError::operation(path, source)),
+            }
+        }
+    }
+}
+
+fn range(block: &ProducerIdBlockNode) -> Result<RangeInclusive<ProducerId>, CoordinationError> {
+    let last = block.last().map_err(|source| CoordinationError::content(paths::PRODUCER_IDS, source))?;
+    Ok(ProducerId(last - BLOCK_IDS + 1)..=ProducerId(last))
+}

@@ -1,0 +1,250 @@
+//! Who this broker is: its id, its registration, and what an earlier life left behind.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+use whimbrel_model::{BrokerEpoch, NodeId};
+use whimbrel_state::controller::Broker;
+use whimbrel_state::controller::control::Endpoint;
+use zookeeper_client::{Error, MultiWriteError, MultiWriteResult, Stat};
+
+use super::codec::{BrokerNode, FeatureNode};
+use super::error::{CoordinationError, RegistrationError};
+use super::session::EPHEMERAL;
+use super::{Coordination, now_ms, paths};
+
+/// Where a broker's id comes from, in this order: configured, stored, given by the cluster.
+#[derive(Debug, Clone, Copy)]
+pub struct BrokerIdSettings {
+    /// `broker.id`, if it is not -1.
+    pub configured: Option<NodeId>,
+    /// The one in `meta.properties`.
+    pub stored: Option<NodeId>,
+    /// `broker.id.generation.enable`
+    pub may_generate: bool,
+    /// `reserved.broker.max.id`
+    pub reserved_max: i32,
+}
+
+/// What a broker registers.
+#[derive(Debug, Clone)]
+pub struct Registration {
+    pub id: NodeId,
+    /// The advertised listeners.
+    pub endpoints: Vec<Endpoint>,
+    pub rack: Option<String>,
+}
+
+impl Registration {
+    fn addresses(&self) -> String {
+        let address = |endpoint: &Endpoint| format!("{}://{}:{}", endpoint.listener, endpoint.host, endpoint.port);
+        self.endpoints.iter().map(address).collect::<Vec<_>>().join(", ")
+    }
+}
+
+/// What an attempt to register met.
+enum Attempt {
+    Registered(BrokerEpoch),
+    Exists,
+    /// The connection broke; whether the node is ours has to be read.
+    Unknown,
+}
+
+/// A registration that was there first.
+struct Found {
+    stat: Stat,
+    node: Option<BrokerNode>,
+}
+
+impl Coordination {
+    /// The id of this broker.
+    ///
+    /// # Errors
+    /// When there is none and none may be given, or the sources contradict each other.
+    pub async fn broker_id(&self, settings: BrokerIdSettings) -> Result<NodeId, RegistrationError> {
+        match (settings.configured, settings.stored) {
+            (Some(id), Some(stored)) if id != stored => {
+                Err(RegistrationError::IdChanged { configured: id.0, stored: stored.0 })
+            }
+            (Some(id), _) if settings.may_generate && settings.reserved_max < id.0 => {
+                Err(RegistrationError::IdReserved { id: id.0, max: settings.reserved_max })
+            }
+            (Some(id), _) | (None, Some(id)) => Ok(id),
+            (None, None) if settings.may_generate => self.next_broker_id(settings.reserved_max).await,
+            (None, None) => Err(RegistrationError::NoBrokerId),
+        }
+    }
+
+    /// Each write of the sequence node raises its version by one. An answer that is lost wastes an id, no more.
+    async fn next_broker_id(&self, reserved_max: i32) -> Result<NodeId, RegistrationError> {
+        let path = paths::BROKER_SEQUENCE;
+        let stat = self.inner.session.call(path, async |client| client.set_data(path, b"", None).await).await?;
+        Ok(NodeId(stat.version + reserved_max))
+    }
+
+    /// Makes this broker a member of the cluster; the result is its epoch.
+    ///
+    /// A registration that an earlier life of this broker left is removed at once when that life is surely over, and
+    /// waited for when it may be. One of another live broker is never touched.
+    ///
+    /// # Errors
+    /// `IdTaken` and `AddressTaken` name both brokers.
+    pub async fn register(&self, registration: Registration) -> Result<BrokerEpoch, RegistrationError> {
+        self.check_features().await?;
+        self.check_addresses(&registration).await?;
+        self.store_session()?;
+        // What was in that session is dead, so the node of an old controllership must not keep others from election.
+        self.clear_dead_controller().await?;
+        let epoch = self.create_registration(&registration).await?;
+        *self.inner.registration.lock() = Some(registration);
+        self.set_broker_epoch(epoch);
+        Ok(epoch)
+    }
+
+    fn store_session(&self) -> Result<(), RegistrationError> {
+        let file = &self.inner.session_file;
+        file.store(self.client().session_id().0)
+            .map_err(|source| RegistrationError::SessionFile { path: file.path(), source })
+    }
+
+    async fn create_registration(&self, registration: &Registration) -> Result<BrokerEpoch, RegistrationError> {
+        let path = paths::broker(registration.id);
+        let mut deadline = None;
+        loop {
+            if let Attempt::Registered(epoch) = self.try_register(&path, registration).await? {
+                return Ok(epoch);
+            }
+            let Some(found) = self.found(&path).await? else { continue };
+            let own = self.client().session_id().0;
+            if found.stat.ephemeral_owner == own {
+                return Ok(BrokerEpoch(found.stat.czxid));
+            }
+            if Some(found.stat.ephemeral_owner) == *self.inner.dead_session.lock() {
+                info!(
+                    session = found.stat.ephemeral_owner,
+                    "removing the registration of an earlier life of this broker"
+                );
+                self.delete_guarded(&path, found.stat.version).await?;
+                continue;
+            }
+            // The session timeout of the earlier life may have been another; twice ours covers the usual range.
+            let deadline = *deadline.get_or_insert_with(|| Instant::now() + self.inner.session_timeout * 2);
+            self.wait_for_expiry(&path, registration, &found, deadline).await?;
+        }
+    }
+
+    async fn try_register(&self, path: &str, registration: &Registration) -> Result<Attempt, CoordinationError> {
+        let rack = registration.rack.as_deref();
+        let json = BrokerNode::new(&registration.endpoints, rack, now_ms()).encode();
+        let client = self.client();
+        let mut multi = client.new_multi_writer();
+        let prepared = multi.add_create(path, b"", &EPHEMERAL).and_then(|()| multi.add_set_data(path, &json, Some(0)));
+        prepared.map_err(|source| CoordinationError::operation(path, source))?;
+        match multi.commit().await {
+            Ok(results) => {
+                let czxid = results.iter().find_map(|result| match result {
+                    MultiWriteResult::SetData { stat } => Some(stat.czxid),
+                    _ => None,
+                });
+                Ok(czxid.map_or(Attempt::Unknown, |czxid| Attempt::Registered(BrokerEpoch(czxid))))
+            }
+            Err(MultiWriteError::OperationFailed { source: Error::NodeExists, .. }) => Ok(Attempt::Exists),
+            Err(MultiWriteError::RequestFailed { source: Error::ConnectionLoss }) => Ok(Attempt::Unknown),
+            Err(error) => Err(CoordinationError::operation(path, error.into())),
+        }
+    }
+
+    async fn found(&self, path: &str) -> Result<Option<Found>, CoordinationError> {
+        let node = self.read(path).await?;
+        Ok(node.map(|(json, stat)| Found { stat, node: BrokerNode::decode(&json).ok() }))
+    }
+
+    /// Waits until a registration with our own addresses is gone: it can only be an earlier life of ours, on a directory
+    /// or machine that proves nothing. Any other is a different broker, and refused at once.
+    async fn wait_for_expiry(
+        &self,
+        path: &str,
+        ours: &Registration,
+        found: &Found,
+        deadline: Instant,
+    ) -> Result<(), RegistrationError> {
+        let (theirs, since) = match &found.node {
+            Some(node) => (node.addresses(), node.timestamp().to_owned()),
+            None => ("an unreadable registration".into(), "an unknown time".into()),
+        };
+        let taken = || RegistrationError::IdTaken {
+            id: ours.id.0,
+            theirs: theirs.clone(),
+            since: since.clone(),
+            session: found.stat.ephemeral_owner,
+            ours: ours.addresses(),
+        };
+        if theirs != ours.addresses() {
+            return Err(taken());
+        }
+        let watch = self.inner.session.call(path, async |client| {
+            let (stat, watcher) = client.check_and_watch_stat(path).await?;
+            Ok(stat.map(|stat| (stat, watcher)))
+        });
+        let Some((stat, watcher)) = watch.await? else { return Ok(()) };
+        if stat.czxid != found.stat.czxid {
+            return Ok(());
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        warn!(
+            broker = ours.id.0,
+            session = format!("{:#x}", stat.ephemeral_owner),
+            "a registration with this broker's addresses is still there, probably of a crash; waiting up to {left:?} \
+             for its ZooKeeper session to expire"
+        );
+        match tokio::time::timeout(left.max(Duration::from_millis(1)), watcher.changed()).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(taken()),
+        }
+    }
+
+    /// Deletes a node of this version; that it is gone or changed meanwhile is fine, the caller looks again.
+    async fn delete_guarded(&self, path: &str, version: i32) -> Result<(), CoordinationError> {
+        let deleted = self.inner.session.call(path, async |client| client.delete(path, Some(version)).await).await;
+        match deleted {
+            Err(CoordinationError::Operation { source: Error::NoNode | Error::BadVersion, .. }) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// Every registered broker with its epoch; registrations that vanish meanwhile are left out.
+    pub(super) async fn brokers(&self) -> Result<Vec<Broker>, CoordinationError> {
+        let ids = self.children(paths::BROKER_IDS).await?;
+        let ids: Vec<NodeId> = ids.iter().filter_map(|id| id.parse().ok().map(NodeId)).collect();
+        let nodes: Vec<String> = ids.iter().map(|&id| paths::broker(id)).collect();
+        let mut brokers = Vec::with_capacity(ids.len());
+        for ((id, path), node) in ids.into_iter().zip(&nodes).zip(self.read_all(&nodes).await?) {
+            let Some((json, stat)) = node else { continue };
+            let broker = BrokerNode::decode(&json).and_then(|node| node.into_broker(id, BrokerEpoch(stat.czxid)));
+            brokers.push(broker.map_err(|source| CoordinationError::content(path, source))?);
+        }
+        brokers.sort_by_key(|broker| broker.id);
+        Ok(brokers)
+    }
+
+    async fn check_addresses(&self, ours: &Registration) -> Result<(), RegistrationError> {
+        for other in self.brokers().await?.into_iter().filter(|broker| broker.id != ours.id) {
+            let same = |endpoint: &&Endpoint| {
+                ours.endpoints.iter().any(|own| own.host == endpoint.host && own.port == endpoint.port)
+            };
+            if let Some(endpoint) = other.endpoints.iter().find(same) {
+                let address = format!("{}:{}", endpoint.host, endpoint.port);
+                return Err(RegistrationError::AddressTaken { other: other.id.0, address });
+            }
+        }
+        Ok(())
+    }
+
+    async fn check_features(&self) -> Result<(), RegistrationError> {
+        let Some((json, _)) = self.read(paths::FEATURE).await? else { return Ok(()) };
+        let node = FeatureNode::decode(&json).map_err(|source| CoordinationError::content(paths::FEATURE, source))?;
+        let finalized = node.finalized();
+        if finalized.is_empty() { Ok(()) } else { Err(RegistrationError::UnknownFeatures(finalized.join(", "))) }
+    }
+}
