@@ -124,7 +124,7 @@ fn value_that_a_version_cannot_express_is_refused_unless_ignorable() {
 fn array_longer_than_the_frame_is_refused() {
     let frame = Bytes::from_static(b"\x7f\xff\xff\xff\0\0");
     let refused = MetadataRequest::decode(&mut Reader::new(&frame), 1);
-    assert_eq!(refused, Err(DecodeError::Truncated { needed: 0x7fff_ffff, remaining: 2 }));
+    assert_eq!(refused, Err(DecodeError::Truncated { needed: 2 * 0x7fff_ffff, remaining: 2 }));
 }
 
 #[test]

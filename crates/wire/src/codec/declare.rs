@@ -122,6 +122,17 @@ macro_rules! structure {
                 *self == Self::default()
             }
 
+            fn size_min(version: i16, flexible: bool) -> usize {
+                // A flexible structure ends in the count of its tagged fields.
+                let mut size = usize::from(flexible);
+                $(
+                    if const { Self::$field }.is_in_sequence(version) {
+                        size += <$ty as $crate::codec::Field>::size_min(version, flexible);
+                    }
+                )*
+                size
+            }
+
             fn read(
                 reader: &mut $crate::Reader<'_>,
                 version: i16,

@@ -6,9 +6,8 @@ use whimbrel_model::Uuid;
 use super::{DecodeError, EncodeError, Measure, Reader, Records, Sink, Str};
 use crate::spec::Kind;
 
-/// Memory taken for an array before its first element has been read. What a peer claims beyond it must be backed by
-/// elements that were sent.
-const PREALLOCATE_BYTES_MAX: usize = 64 * 1024;
+/// Memory taken for an array on the strength of its count alone. Beyond it, a peer must have sent as much of the array.
+const PREALLOCATE_BYTES_MAX: usize = 1024 * 1024;
 
 /// A type that fields can have. `flexible` selects the compact forms of lengths (KIP-482).
 pub(crate) trait Field: Sized {
@@ -23,6 +22,8 @@ pub(crate) trait Field: Sized {
     fn is_null(&self) -> bool {
         false
     }
+    /// No value takes fewer bytes on the wire. What memory a claimed count may cost follows from it.
+    fn size_min(version: i16, flexible: bool) -> usize;
     fn read(reader: &mut Reader<'_>, version: i16, flexible: bool) -> Result<Self, DecodeError>;
     fn write<S: Sink>(&self, sink: &mut S, version: i16, flexible: bool) -> Result<(), EncodeError>;
 }
@@ -38,6 +39,10 @@ macro_rules! number {
 
             fn is_empty(&self) -> bool {
                 *self == 0 as $ty
+            }
+
+            fn size_min(_: i16, _: bool) -> usize {
+                size_of::<$ty>()
             }
 
             #[inline]
@@ -75,6 +80,10 @@ impl Field for bool {
         !*self
     }
 
+    fn size_min(_: i16, _: bool) -> usize {
+        1
+    }
+
     #[inline]
     fn read(reader: &mut Reader<'_>, _: i16, _: bool) -> Result<Self, DecodeError> {
         Ok(reader.i8()? != 0)
@@ -98,6 +107,10 @@ impl Field for Uuid {
         self.is_zero()
     }
 
+    fn size_min(_: i16, _: bool) -> usize {
+        16
+    }
+
     #[inline]
     fn read(reader: &mut Reader<'_>, _: i16, _: bool) -> Result<Self, DecodeError> {
         Ok(Self(reader.array()?))
@@ -113,6 +126,8 @@ impl Field for Uuid {
 /// Types with a null of their own in the length prefix: `Option<T>` reads and writes it, `T` refuses it.
 trait Prefixed: Sized {
     const KIND: Kind;
+    /// Bytes of a length in the plain encoding. A compact one takes at least one.
+    const PREFIX_BYTES: usize = 4;
 
     fn empty() -> Self;
     fn is_empty(&self) -> bool;
@@ -123,6 +138,7 @@ trait Prefixed: Sized {
 
 impl Prefixed for Str {
     const KIND: Kind = Kind::String;
+    const PREFIX_BYTES: usize = 2;
 
     fn empty() -> Self {
         Self::default()
@@ -196,12 +212,16 @@ impl<T: Field> Prefixed for Vec<T> {
 
     fn read(reader: &mut Reader<'_>, version: i16, flexible: bool) -> Result<Option<Self>, DecodeError> {
         let Some(count) = reader.len(flexible)? else { return Ok(None) };
-        // No element takes less than a byte, so a larger count is a lie.
-        if reader.remaining() < count {
-            return Err(DecodeError::Truncated { needed: count, remaining: reader.remaining() });
+        // A count that the bytes left cannot hold is a lie.
+        let needed = count.saturating_mul(T::size_min(version, flexible).max(1));
+        if reader.remaining() < needed {
+            return Err(DecodeError::Truncated { needed, remaining: reader.remaining() });
         }
         let mut elements = Self::with_capacity(count.min(PREALLOCATE_BYTES_MAX / size_of::<T>().max(1)));
-        for _ in 0..count {
+        for read in 0..count {
+            if elements.len() == elements.capacity() {
+                elements.reserve_exact(count - read);
+            }
             elements.push(T::read(reader, version, flexible)?);
         }
         Ok(Some(elements))
@@ -233,6 +253,10 @@ macro_rules! prefixed {
                 Prefixed::is_empty(self)
             }
 
+            fn size_min(_: i16, flexible: bool) -> usize {
+                if flexible { 1 } else { <$ty as Prefixed>::PREFIX_BYTES }
+            }
+
             #[inline]
             fn read(reader: &mut Reader<'_>, version: i16, flexible: bool) -> Result<Self, DecodeError> {
                 Prefixed::read(reader, version, flexible)?.ok_or(DecodeError::Null)
@@ -254,6 +278,10 @@ macro_rules! prefixed {
 
             fn is_empty(&self) -> bool {
                 self.as_ref().is_some_and(Prefixed::is_empty)
+            }
+
+            fn size_min(_: i16, flexible: bool) -> usize {
+                if flexible { 1 } else { <$ty as Prefixed>::PREFIX_BYTES }
             }
 
             fn is_null(&self) -> bool {
@@ -298,6 +326,10 @@ impl Field for Option<Records> {
         self.is_none()
     }
 
+    fn size_min(_: i16, flexible: bool) -> usize {
+        if flexible { 1 } else { 4 }
+    }
+
     fn read(reader: &mut Reader<'_>, _: i16, flexible: bool) -> Result<Self, DecodeError> {
         match reader.len(flexible)? {
             Some(len) => Ok(Some(Records::from(reader.bytes(len)?))),
@@ -331,6 +363,10 @@ impl<T: Structure> Field for Option<T> {
 
     fn is_null(&self) -> bool {
         self.is_none()
+    }
+
+    fn size_min(_: i16, _: bool) -> usize {
+        1
     }
 
     fn read(reader: &mut Reader<'_>, version: i16, flexible: bool) -> Result<Self, DecodeError> {
