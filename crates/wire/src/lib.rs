@@ -20,6 +20,7 @@ mod codec;
 mod api;
 mod frame;
 mod header;
+mod stored;
 
 pub mod consumer_assignment;
 pub mod consumer_subscription;
@@ -30,6 +31,7 @@ pub use api::{API_TABLE, Api, ApiKey, Request, STORED_MESSAGES};
 pub use codec::{DecodeError, EncodeError, Message, Reader, Records, Str, Writer};
 pub use frame::Frame;
 pub use header::{RequestHeader, ResponseHeader};
+pub use stored::{decode_versioned, decode_versioned_or_newer, encode_versioned, stored_version};
 
 /// The modules of all APIs, and the two messages of each at the root.
 macro_rules! modules {

@@ -164,3 +164,23 @@ fn defaults_are_kafkas() {
     assert_eq!(MetadataRequest::default().topics, Some(Vec::new()));
     assert!(MetadataRequest::default().allow_auto_topic_creation);
 }
+
+#[test]
+fn stored_messages_start_with_their_version() {
+    let key = group_records::OffsetCommitKey { group: "g".into(), topic: "t".into(), partition: 3 };
+    let bytes = encode_versioned(&key, 1).expect("encodes");
+    assert_eq!(bytes, b"\0\x01\0\x01g\0\x01t\0\0\0\x03"[..]);
+    assert_eq!(stored_version(&bytes), Some(1));
+    assert_eq!(decode_versioned(&bytes), Ok((1, key)));
+    let refused = decode_versioned::<group_records::GroupMetadataKey>(&bytes);
+    assert_eq!(refused, Err(DecodeError::Version { message: "GroupMetadataKey", version: 1 }));
+}
+
+#[test]
+fn metadata_of_newer_consumers_is_read_as_the_newest_known() {
+    use consumer_assignment::ConsumerProtocolAssignment;
+    let bytes = Bytes::from_static(b"\0\x09\0\0\0\0\xff\xff\xff\xffnewer");
+    assert_eq!(decode_versioned_or_newer(&bytes), Ok((9, ConsumerProtocolAssignment::default())));
+    let refused = decode_versioned::<ConsumerProtocolAssignment>(&bytes);
+    assert_eq!(refused, Err(DecodeError::Version { message: "ConsumerProtocolAssignment", version: 9 }));
+}
