@@ -18,6 +18,19 @@ pub enum DecodeError {
 }
 
 impl DecodeError {
+    /// Whether a transaction that cannot be decoded for this reason has a transaction id nevertheless, as in
+    /// `PrepRequestProcessor`.
+    pub fn spends_zxid(&self) -> bool {
+        match self {
+            DecodeError::Truncated { .. }
+            | DecodeError::BadLength(_)
+            | DecodeError::NotInMulti(_)
+            | DecodeError::MixedMulti
+            | DecodeError::BadValue { .. } => true,
+            DecodeError::Null => false,
+        }
+    }
+
     /// Whether the bytes make no sense at all, so that nothing after them can be trusted, rather than being a
     /// well-formed request for something that does not exist.
     pub fn is_garbage(&self) -> bool {

@@ -262,27 +262,41 @@ fn multi_header(reader: &mut Reader<'_>) -> Result<Option<i32>, DecodeError> {
     Ok(if done { None } else { Some(code) })
 }
 
-/// The writes of a transaction. Reads are decoded too, and answered as ZooKeeper answers them: as a request that
-/// cannot be prepared.
+/// The flags of modes with a time to live, which only one operation carries.
+const TTL_FLAGS: [i32; 2] = [5, 6];
+const CONTAINER_FLAGS: i32 = 4;
+
+/// The writes of a transaction.
 fn multi(reader: &mut Reader<'_>) -> Result<Vec<Op>, DecodeError> {
-    let mut ops: Vec<Op> = Vec::new();
+    let mut ops = Vec::new();
     while let Some(code) = multi_header(reader)? {
-        let next = match code {
-            op::GET_DATA | op::GET_CHILDREN => {
-                read_op(code, reader)?;
-                Op::Unsupported
-            }
-            code => write_op(code, reader)?,
-        };
-        if let Op::Create { kind, flags, .. } = &next
-            && *kind != CreateKind::Ttl
-            && !flags_are_known(*flags)
-        {
-            return Err(DecodeError::BadValue { what: "create mode", value: *flags });
+        if matches!(code, op::GET_DATA | op::GET_CHILDREN) {
+            return Err(DecodeError::MixedMulti);
         }
-        ops.push(next);
+        ops.push(op_in_multi(write_op(code, reader)?)?);
     }
-    if ops.contains(&Op::Unsupported) { Err(DecodeError::MixedMulti) } else { Ok(ops) }
+    Ok(ops)
+}
+
+/// Inside a transaction the flags choose the kind of a creation, outside the operation does
+/// (`MultiOperationRecord`, `Op.Create`).
+fn op_in_multi(mut next: Op) -> Result<Op, DecodeError> {
+    if let Op::Create { kind, flags, ttl_ms, .. } = &mut next {
+        let has_ttl = TTL_FLAGS.contains(flags);
+        match kind {
+            CreateKind::Ttl if has_ttl => {}
+            CreateKind::Ttl => {
+                *ttl_ms = -1;
+                *kind = if *flags == CONTAINER_FLAGS { CreateKind::Container } else { CreateKind::Create };
+            }
+            _ if has_ttl || !flags_are_known(*flags) => {
+                return Err(DecodeError::BadValue { what: "create mode", value: *flags });
+            }
+            _ if *flags == CONTAINER_FLAGS => *kind = CreateKind::Container,
+            _ => {}
+        }
+    }
+    Ok(next)
 }
 
 fn multi_read(reader: &mut Reader<'_>) -> Result<Vec<ReadOp>, DecodeError> {

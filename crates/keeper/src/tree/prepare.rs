@@ -89,7 +89,6 @@ impl<'a> Preparation<'a> {
             Op::SetAcl { path, acl, version } => self.set_acl(path, acl, *version),
             Op::Check { path, version } => self.check(path, *version),
             Op::DeleteContainer { path } => self.delete_container(path),
-            Op::Unsupported => Err(ErrorCode::MarshallingError),
         }
     }
 

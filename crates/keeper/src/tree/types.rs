@@ -147,8 +147,6 @@ pub enum Op {
     DeleteContainer {
         path: String,
     },
-    /// An operation that a transaction cannot hold; decoded so that the refusal is ZooKeeper's.
-    Unsupported,
 }
 
 /// What a transaction does.

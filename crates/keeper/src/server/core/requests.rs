@@ -49,6 +49,9 @@ impl Core {
             return Ok(());
         }
         self.clock.touch(session, u64::try_from(timeout_ms).unwrap_or(0), now.steady_ms());
+        if header.op == op::MULTI && request.as_ref().is_err_and(DecodeError::spends_zxid) {
+            self.zxid += 1;
+        }
         let (result, fault) = match request {
             Ok(Request::Auth { scheme, auth: secret }) => self.authenticate(id, scheme, &secret),
             Ok(Request::Unknown) => (Err(ErrorCode::Unimplemented), Err(RequestFault::UnknownOperation(header.op))),
@@ -110,7 +113,11 @@ impl Core {
             Request::CheckWatches { path, kind } => self.check_watches(id, &path, kind),
             Request::RemoveWatches { path, kind } => self.remove_watches(id, &path, kind),
             Request::WhoAmI => Ok(Reply::Identities(auth.iter().map(shown_identity).collect())),
-            Request::Reconfig => Err(ErrorCode::ReconfigDisabled),
+            Request::Reconfig => {
+                // Refused while being prepared, as a write is: the transaction id is spent.
+                self.zxid += 1;
+                Err(ErrorCode::ReconfigDisabled)
+            }
             Request::Ping | Request::Auth { .. } | Request::Unknown => Ok(Reply::Empty),
         }
     }
