@@ -164,7 +164,7 @@ class Run:
         return r.choice([
             (EXISTS, buf(path) + watch), (GET_DATA, buf(path) + watch), (GET_CHILDREN, buf(path) + watch),
             (GET_CHILDREN2, buf(path) + watch), (GET_ACL, buf(path)), (GET_ALL_CHILDREN_NUMBER, buf(path)),
-            (SYNC, buf(path)), (WHO_AM_I, b""), (GET_EPHEMERALS, buf(r.choice(["/", "", None, path]))),
+            (SYNC, buf(r.choice(NAMES))), (WHO_AM_I, b""), (GET_EPHEMERALS, buf(r.choice(["/", "", None, path]))),
             (ADD_WATCH, buf(path) + i32(r.choice([0, 1]))),
             (CHECK_WATCHES, buf(path) + i32(r.choice([1, 2, 3, 4, 5]))),
             (REMOVE_WATCHES, buf(path) + i32(r.choice([1, 2, 3, 4, 5]))),

@@ -90,15 +90,20 @@ fn server(core: &Core) -> String {
     let latency = core.stats.latency;
     let mut out = String::new();
     let (min, average, max) = (latency.min_ms(), latency.average_ms(), latency.max_ms());
-    line(&mut out, format_args!("Latency min/avg/max: {min}/{average:.4}/{max}"));
+    line(&mut out, format_args!("Latency min/avg/max: {min}/{average:?}/{max}"));
     line(&mut out, format_args!("Received: {}", core.stats.received));
     line(&mut out, format_args!("Sent: {}", core.stats.sent));
     line(&mut out, format_args!("Connections: {}", core.connections.len()));
     line(&mut out, format_args!("Outstanding: {}", core.outstanding()));
     line(&mut out, format_args!("Zxid: {:#x}", core.last_zxid()));
     line(&mut out, format_args!("Mode: standalone"));
-    line(&mut out, format_args!("Node count: {}", core.tree.node_count()));
+    line(&mut out, format_args!("Node count: {}", node_count(core)));
     out
+}
+
+/// ZooKeeper counts the root twice, under `/` and under the empty path.
+fn node_count(core: &Core) -> usize {
+    core.tree.node_count() + 1
 }
 
 fn clients(core: &Core, asker: WatcherId, full: bool) -> String {
@@ -131,7 +136,7 @@ fn client(out: &mut String, connection: &Connection, is_asker: bool, full: bool)
         };
         let _infallible = write!(
             out,
-            ",sid={:#x},lop={},est={},to={},lcxid={:#x},lzxid={:#x},lresp={},llat={last_ms},minlat={},avglat={:.0},maxlat={}",
+            ",sid={:#x},lop={},est={},to={},lcxid={:#x},lzxid={:#x},lresp={},llat={last_ms},minlat={},avglat={},maxlat={}",
             session.0,
             note.map_or("NA", |note| note.op),
             stats.established_ms,
@@ -140,7 +145,7 @@ fn client(out: &mut String, connection: &Connection, is_asker: bool, full: bool)
             note.map_or(-1, |note| note.zxid),
             stats.last_response_us / 1000,
             latency.min_ms(),
-            latency.average_ms(),
+            latency.whole_average_ms(),
             latency.max_ms()
         );
     }
@@ -154,7 +159,7 @@ fn monitor(core: &Core, now: Now) -> String {
     let mut put = |key: &str, value: &dyn std::fmt::Display| line(&mut out, format_args!("zk_{key}\t{value}"));
     put("version", &VERSION);
     put("server_state", &"standalone");
-    put("avg_latency", &format_args!("{:.4}", stats.latency.average_ms()));
+    put("avg_latency", &format_args!("{:?}", stats.latency.average_ms()));
     put("min_latency", &stats.latency.min_ms());
     put("max_latency", &stats.latency.max_ms());
     put("packets_received", &stats.received);
@@ -162,7 +167,7 @@ fn monitor(core: &Core, now: Now) -> String {
     put("num_alive_connections", &core.connections.len());
     put("outstanding_requests", &core.outstanding());
     put("uptime", &uptime_ms);
-    put("znode_count", &core.tree.node_count());
+    put("znode_count", &node_count(core));
     put("watch_count", &core.watches.count());
     put("ephemerals_count", &core.tree.ephemeral_count());
     put("approximate_data_size", &core.tree.data_bytes());
@@ -172,7 +177,7 @@ fn monitor(core: &Core, now: Now) -> String {
     put("max_client_response_size", &stats.max_response_bytes);
     put("min_client_response_size", &stats.min_response_bytes);
     put("fsynctime_count", &stats.commit_latency.count);
-    put("avg_fsynctime", &format_args!("{:.4}", stats.commit_latency.average_ms()));
+    put("avg_fsynctime", &format_args!("{:?}", stats.commit_latency.average_ms()));
     put("max_fsynctime", &stats.commit_latency.max_ms());
     out
 }
@@ -184,8 +189,11 @@ fn configuration(shared: &Shared) -> String {
     let mut put = |key: &str, value: &dyn std::fmt::Display| line(&mut out, format_args!("{key}={value}"));
     put("clientPort", &address.map_or(0, |address| address.port()));
     put("secureClientPort", &-1);
+    let bytes = directory_bytes(&config.data_dir);
     put("dataDir", &config.data_dir.display());
+    put("dataDirSize", &bytes);
     put("dataLogDir", &config.data_dir.display());
+    put("dataLogSize", &bytes);
     put("tickTime", &config.tick_time.as_millis());
     put("maxClientCnxns", &config.max_client_connections);
     put("minSessionTimeout", &config.min_session_timeout.as_millis());
@@ -193,6 +201,12 @@ fn configuration(shared: &Shared) -> String {
     put("clientPortListenBacklog", &-1);
     put("serverId", &0);
     out
+}
+
+/// Bytes of the files directly in `directory`; what cannot be read counts nothing.
+fn directory_bytes(directory: &std::path::Path) -> u64 {
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.metadata().ok()).filter(|file| file.is_file()).map(|file| file.len()).sum()
 }
 
 fn environment() -> String {

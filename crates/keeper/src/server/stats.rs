@@ -30,9 +30,14 @@ impl Latency {
         self.count += 1;
     }
 
-    /// Milliseconds, as ZooKeeper reports them.
+    /// Milliseconds with at most four decimals, as ZooKeeper reports them.
     pub(super) fn average_ms(&self) -> f64 {
-        if self.count == 0 { 0.0 } else { self.total_us as f64 / self.count as f64 / 1000.0 }
+        let us = self.total_us.checked_div(self.count).unwrap_or(0);
+        (us as f64 * 10.0).round() / 10_000.0
+    }
+
+    pub(super) fn whole_average_ms(&self) -> u64 {
+        self.total_us.checked_div(self.count).unwrap_or(0) / 1000
     }
 
     pub(super) fn min_ms(&self) -> u64 {
@@ -83,9 +88,10 @@ pub(super) struct ServerStats {
     pub received: u64,
     pub sent: u64,
     pub latency: Latency,
-    pub last_response_bytes: usize,
-    pub min_response_bytes: usize,
-    pub max_response_bytes: usize,
+    /// Bytes of answers; -1 before the first.
+    pub last_response_bytes: i64,
+    pub min_response_bytes: i64,
+    pub max_response_bytes: i64,
     pub commits: u64,
     pub commit_latency: Latency,
 }
@@ -97,9 +103,9 @@ impl ServerStats {
             received: 0,
             sent: 0,
             latency: Latency::default(),
-            last_response_bytes: 0,
-            min_response_bytes: 0,
-            max_response_bytes: 0,
+            last_response_bytes: -1,
+            min_response_bytes: -1,
+            max_response_bytes: -1,
             commits: 0,
             commit_latency: Latency::default(),
         }
@@ -108,8 +114,9 @@ impl ServerStats {
     pub(super) fn answered(&mut self, note: &RequestNote, bytes: usize, now: Now) {
         self.sent += 1;
         self.latency.add(now.steady_us.saturating_sub(note.received_us));
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
         self.min_response_bytes = match self.min_response_bytes {
-            0 => bytes,
+            -1 => bytes,
             min => min.min(bytes),
         };
         self.max_response_bytes = self.max_response_bytes.max(bytes);

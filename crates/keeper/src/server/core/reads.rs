@@ -64,7 +64,9 @@ impl Core {
     }
 
     pub(super) fn ephemerals(&self, session: SessionId, prefix: Option<&str>) -> Reply {
-        let prefix = prefix.filter(|prefix| !matches!(prefix.trim(), "" | "/")).unwrap_or_default();
+        // Java's `trim` takes control characters away too.
+        let trimmed = |prefix: &str| prefix.trim_matches(|c| c <= ' ').to_owned();
+        let prefix = prefix.filter(|prefix| !matches!(trimmed(prefix).as_str(), "" | "/")).unwrap_or_default();
         let owned = self.tree.ephemerals(session).filter(|path| path.starts_with(prefix));
         Reply::Children(owned.map(|path| path.to_string()).collect())
     }
