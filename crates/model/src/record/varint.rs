@@ -42,14 +42,11 @@ pub fn varlong_len(value: i64) -> usize {
 /// `Truncated` at the end of `input`, `VarintTooLong` after five bytes that each announce another.
 #[inline]
 pub fn take_varint(input: &mut &[u8]) -> Result<i32, RecordError> {
-    // Nearly all of them are one byte long: lengths below 64, offset deltas, header counts.
-    if let Some((&first, rest)) = input.split_first()
-        && first < 0x80
-    {
-        *input = rest;
-        return Ok(unzigzag32(u32::from(first)));
+    match take_short(input) {
+        Some(raw) => Ok(unzigzag32(raw)),
+        // The truncation drops what the fifth byte carries beyond bit 31.
+        None => Ok(unzigzag32(take_unsigned(input, VARINT_BYTES_MAX)? as u32)),
     }
-    take_varint_long(input)
 }
 
 /// Takes an `i64` off the front of `input`.
@@ -58,22 +55,29 @@ pub fn take_varint(input: &mut &[u8]) -> Result<i32, RecordError> {
 /// `Truncated` at the end of `input`, `VarintTooLong` after ten bytes that each announce another.
 #[inline]
 pub fn take_varlong(input: &mut &[u8]) -> Result<i64, RecordError> {
-    if let Some((&first, rest)) = input.split_first()
-        && first < 0x80
-    {
-        *input = rest;
-        return Ok(unzigzag64(u64::from(first)));
+    match take_short(input) {
+        Some(raw) => Ok(unzigzag64(u64::from(raw))),
+        None => Ok(unzigzag64(take_unsigned(input, VARLONG_BYTES_MAX)?)),
     }
-    Ok(unzigzag64(take_unsigned(input, VARLONG_BYTES_MAX)?))
 }
 
-fn take_varint_long(input: &mut &[u8]) -> Result<i32, RecordError> {
-    let raw = take_unsigned(input, VARINT_BYTES_MAX)?;
-    // The truncation drops what the fifth byte carries beyond bit 31.
-    Ok(unzigzag32(raw as u32))
-}
-
+/// An integer of one or two bytes, before zig-zag. Nearly all of them are: sizes up to 8 KiB, offset deltas, counts.
 #[inline]
+fn take_short(input: &mut &[u8]) -> Option<u32> {
+    match *input {
+        [first, rest @ ..] if *first < 0x80 => {
+            *input = rest;
+            Some(u32::from(*first))
+        }
+        [first, second, rest @ ..] if *second < 0x80 => {
+            *input = rest;
+            Some(u32::from(*first & 0x7f) | u32::from(*second) << 7)
+        }
+        _ => None,
+    }
+}
+
+#[cold]
 fn take_unsigned(input: &mut &[u8], bytes_max: usize) -> Result<u64, RecordError> {
     let mut value = 0u64;
     for (index, &byte) in input.iter().enumerate().take(bytes_max) {

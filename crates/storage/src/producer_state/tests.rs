@@ -251,6 +251,26 @@ fn snapshot_brings_back_the_last_batch_and_the_open_transactions() {
 }
 
 #[test]
+fn snapshot_of_kafka_is_read_and_written_byte_for_byte() {
+    let theirs = include_bytes!("../../fixtures/kafka.snapshot");
+    let entries = decode_snapshot(theirs).unwrap();
+    let mut states = ProducerStates::new();
+    states.load(&entries, 1_700_000_001_000, 86_400_000);
+    assert_eq!(states.snapshot(), theirs);
+
+    let plain = states.get(ProducerId(1000)).unwrap();
+    let batch = plain.last_batch().unwrap();
+    assert_eq!((plain.epoch, batch.base_sequence(), batch.last_sequence), (ProducerEpoch(3), 32, 41));
+    assert_eq!((batch.base_offset(), batch.last_offset), (Offset(132), Offset(141)));
+    let in_txn = states.get(ProducerId(1001)).unwrap();
+    assert_eq!((in_txn.current_txn_first_offset, in_txn.coordinator_epoch), (Some(Offset(120)), 5));
+    assert_eq!(in_txn.last_batch().unwrap().base_sequence(), i32::MAX - 1, "the sequence wrapped in this batch");
+    let ended = states.get(ProducerId(4_000_000_002)).unwrap();
+    assert_eq!((ended.epoch.0, ended.last_batch(), ended.coordinator_epoch), (i16::MAX, None, 7));
+    assert_eq!(states.first_undecided_offset(), Some(Offset(120)));
+}
+
+#[test]
 fn every_damage_to_a_snapshot_is_noticed() {
     let mut states = ProducerStates::new();
     append(&mut states, &data(3, 0, 0, 4)).unwrap();

@@ -58,7 +58,7 @@ pub enum TargetCompression {
 }
 
 /// The topic's settings that decide what may be appended, and how.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AppendRules {
     pub compression: TargetCompression,
     /// `cleanup.policy` includes `compact`: every record needs a key.

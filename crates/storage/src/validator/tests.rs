@@ -188,9 +188,9 @@ fn sizes_are_bounded_before_and_after_rewriting() {
     let records = compressed(Codec::Zstd, &rows);
     let rules = AppendRules { message_bytes_max: records.len(), ..AppendRules::default() };
     assert!(client(&records, &rules).is_ok());
-    let tight = AppendRules { message_bytes_max: records.len() - 1, ..rules.clone() };
+    let tight = AppendRules { message_bytes_max: records.len() - 1, ..rules };
     assert_eq!(code(&records, &tight), ErrorCode::MessageTooLarge);
-    let plain = AppendRules { compression: TargetCompression::Fixed(Compression::NONE), ..rules.clone() };
+    let plain = AppendRules { compression: TargetCompression::Fixed(Compression::NONE), ..rules };
     assert_eq!(code(&records, &plain), ErrorCode::MessageTooLarge);
     let small_segment = AppendRules { segment_bytes: records.len() - 1, ..rules };
     assert_eq!(code(&records, &small_segment), ErrorCode::RecordListTooLarge);
@@ -289,7 +289,7 @@ fn follower_takes_growing_offsets_above_its_log_end() {
     assert!(matches!(below, Err(ReplicationError::BelowLogEnd { .. })));
     let overlapping = [&at(10)[..], &at(12)[..]].concat();
     assert!(matches!(check_replicated(&overlapping, Offset(0)), Err(ReplicationError::OutOfOrder { .. })));
-    let mut damaged = two.clone();
+    let mut damaged = two;
     damaged[100] ^= 1;
     assert!(matches!(check_replicated(&damaged, Offset(0)), Err(ReplicationError::Batch(_))));
     assert_eq!(check_replicated(&[], Offset(0)).unwrap(), None);
