@@ -92,7 +92,11 @@ pub(super) async fn serve(driver: &Driver, writer: &FencedWriter) -> Result<(), 
                     reread.brokers = true;
                 }
                 Event::TopicsChanged => reread.topics = true,
-                Event::TopicChanged(name) => drop(reread.assignments.insert(name)),
+                Event::TopicChanged(name) => {
+                    // Its watch has fired; if it is gone, a topic of the same name is to count as new.
+                    term.topics.remove(&name);
+                    reread.assignments.insert(name);
+                }
                 Event::DeletionsChanged => reread.deletions = true,
             }
         }
@@ -205,6 +209,8 @@ impl Term<'_> {
             let known = std::mem::take(&mut self.topics);
             self.topics = listed.iter().filter(|name| known.contains(*name)).cloned().collect();
             names.extend(listed.iter().filter(|name| !known.contains(*name)).cloned());
+            names.sort();
+            names.dedup();
             self.feed(Input::TopicsListed(listed));
         }
         if !names.is_empty() {

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use tracing::{info, warn};
-use whimbrel_model::{ControllerEpoch, NodeId, PartitionEpoch, TopicPartition};
+use whimbrel_model::{ControllerEpoch, NodeId, PartitionEpoch, TopicPartition, Uuid};
 use whimbrel_state::controller::election::PartitionState;
 use whimbrel_state::controller::{Broker, TopicAssignment, Write, Written};
 use zookeeper_client::{Client, Error, EventType, MultiWriteError, MultiWriter, OneshotWatcher, Stat};
@@ -380,9 +380,9 @@ impl FencedWriter {
         for write in writes {
             match write {
                 Write::CreatePartition { .. } | Write::SetState { .. } => states.push(write),
-                Write::DeleteTopic { topic } => {
-                    self.delete_topic(&topic).await?;
-                    written.push(Written::TopicDeleted { topic });
+                Write::DeleteTopic { topic, id } => {
+                    self.delete_topic(&topic, id).await?;
+                    written.push(Written::TopicDeleted { topic, id });
                 }
                 Write::ForgetDeletion { topic } => self.delete(&paths::delete_topic(&topic)).await?,
             }
@@ -492,9 +492,14 @@ impl FencedWriter {
 
     /// Removes all of a topic. The last step takes its node, its configuration and the request together, so that a new
     /// topic of the same name never meets the old one's.
-    async fn delete_topic(&self, topic: &Arc<str>) -> Result<(), CoordinationError> {
+    async fn delete_topic(&self, topic: &Arc<str>, id: Uuid) -> Result<(), CoordinationError> {
         let parent = paths::partitions(topic);
         loop {
+            let current = self.coordination.topic(topic).await?;
+            if current.is_some_and(|current| current.assignment.id != id) {
+                // An earlier round did it, unheard, and the name is in use again.
+                return Ok(());
+            }
             let names = self.coordination.children(&parent).await?;
             let mut below = Vec::with_capacity(names.len() * 2);
             for name in &names {
@@ -515,8 +520,10 @@ impl FencedWriter {
             for path in left {
                 multi.add_delete(path, None).map_err(|source| CoordinationError::operation(path, source))?;
             }
-            // Done, or something appeared or vanished meanwhile: the next round sees.
-            self.commit(multi, &last[1]).await?;
+            // Otherwise something appeared or vanished meanwhile, or the answer was lost: the next round sees.
+            if let Outcome::Done = self.commit(multi, &last[1]).await? {
+                return Ok(());
+            }
         }
     }
 

@@ -17,6 +17,10 @@ mod producer_ids;
 mod registration;
 mod session;
 mod session_file;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 mod topics;
 
 use std::path::Path;

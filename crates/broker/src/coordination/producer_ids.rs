@@ -22,7 +22,8 @@ impl Coordination {
         let content = |source| CoordinationError::content(path, source);
         // Two calls at once could not tell whose write of the same block it was that took effect.
         let _alone = self.inner.producer_ids.lock().await;
-        let mut attempted: Option<ProducerIdBlockNode> = None;
+        // A write whose answer was lost, and the version that the node has if it took effect.
+        let mut unheard: Option<(ProducerIdBlockNode, i32)> = None;
         loop {
             let (json, version) = match self.read(path).await? {
                 Some((json, stat)) => (json, stat.version),
@@ -32,10 +33,10 @@ impl Coordination {
                 }
             };
             let current = ProducerIdBlockNode::decode(&json).map_err(content)?;
-            if let (Some(current), Some(attempted)) = (&current, &attempted)
-                && current == attempted
+            if let (Some(current), Some((block, at))) = (&current, &unheard)
+                && current == block
+                && version == *at
             {
-                // Our write took effect although its answer was lost.
                 return range(current);
             }
             let first = match &current {
@@ -49,9 +50,10 @@ impl Coordination {
             let next = ProducerIdBlockNode::new(self.registered_id(), first, last);
             match self.client().set_data(path, &next.encode(), Some(version)).await {
                 Ok(_) => return range(&next),
-                Err(zookeeper_client::Error::BadVersion | zookeeper_client::Error::ConnectionLoss) => {
-                    warn!("the block of producer ids was not taken at the first attempt; reading again");
-                    attempted = Some(next);
+                Err(zookeeper_client::Error::BadVersion) => {}
+                Err(zookeeper_client::Error::ConnectionLoss) => {
+                    warn!("the connection broke while a block of producer ids was taken; reading again");
+                    unheard = Some((next, version + 1));
                 }
                 Err(source) => return Err(CoordinationError::operation(path, source)),
             }

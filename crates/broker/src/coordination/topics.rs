@@ -142,14 +142,20 @@ impl Coordination {
         let path = paths::topic(name);
         let all: Vec<_> = partitions.iter().chain(added).cloned().collect();
         let json = TopicNode::new(*id, &all).encode();
-        match self.client().set_data(&path, &json, Some(topic.version)).await {
-            Ok(_) => Ok(()),
-            Err(Error::NoNode) => Err(CoordinationError::UnknownTopic(name.to_string())),
-            Err(Error::BadVersion | Error::ConnectionLoss) => match self.read(&path).await? {
-                Some((current, stat)) if current == json && stat.version == topic.version + 1 => Ok(()),
-                _ => Err(CoordinationError::Conflict(path)),
-            },
-            Err(source) => Err(CoordinationError::operation(&path, source)),
+        loop {
+            match self.client().set_data(&path, &json, Some(topic.version)).await {
+                Ok(_) => return Ok(()),
+                Err(Error::NoNode) => return Err(CoordinationError::UnknownTopic(name.to_string())),
+                Err(Error::BadVersion) => return Err(CoordinationError::Conflict(path)),
+                Err(Error::ConnectionLoss) => {}
+                Err(source) => return Err(CoordinationError::operation(&path, source)),
+            }
+            // The answer was lost: it took effect if the node is as we meant it, one version on.
+            match self.read(&path).await? {
+                Some((_, stat)) if stat.version == topic.version => {}
+                Some((current, stat)) if current == json && stat.version == topic.version + 1 => return Ok(()),
+                _ => return Err(CoordinationError::Conflict(path)),
+            }
         }
     }
 }

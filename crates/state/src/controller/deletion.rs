@@ -12,7 +12,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use whimbrel_model::{ErrorCode, NodeId, TopicPartition};
+use whimbrel_model::{ErrorCode, NodeId, TopicPartition, Uuid};
 
 use super::control::StopReplicaResponse;
 use super::facts::names_of;
@@ -98,12 +98,15 @@ impl Controller {
         left.remove(&(broker, partition.partition));
         if left.is_empty() {
             topic.deletion = Some(Deletion::Erasing);
-            self.outbox.write(Write::DeleteTopic { topic: Arc::clone(&topic.name) });
+            self.outbox.write(Write::DeleteTopic { topic: Arc::clone(&topic.name), id: topic.id });
         }
     }
 
     /// The topic's nodes are gone: forget it.
-    pub(super) fn topic_deleted(&mut self, name: &str) {
+    pub(super) fn topic_deleted(&mut self, name: &str, id: Uuid) {
+        if self.facts.topic(name).is_some_and(|topic| topic.id != id) {
+            return;
+        }
         if let Some(topic) = self.facts.forget_topic(name) {
             // Brokers forgot it when its deletion was asked for; those that started since may not have.
             self.outbox.publish_deleted(topic);
@@ -141,11 +144,11 @@ impl Controller {
             left.extend(replicas.iter().map(|&replica| (replica, partition.partition)));
             is_online &= replicas.iter().all(|&replica| self.facts.is_online(replica, &partition));
         }
-        let name = Arc::clone(&topic.name);
+        let (name, id) = (Arc::clone(&topic.name), topic.id);
         let next = match (is_online, left.is_empty()) {
             (false, _) => Deletion::Requested { blocked: true },
             (true, true) => {
-                self.outbox.write(Write::DeleteTopic { topic: Arc::clone(&name) });
+                self.outbox.write(Write::DeleteTopic { topic: Arc::clone(&name), id });
                 Deletion::Erasing
             }
             (true, false) => {

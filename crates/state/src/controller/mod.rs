@@ -150,8 +150,9 @@ pub enum Write {
     CreatePartition { partition: TopicPartition, state: PartitionState },
     /// Replace a state whose node has the version `state.partition_epoch`.
     SetState { partition: TopicPartition, state: PartitionState },
-    /// Remove the topic's node with all below it, its configuration, and the request to delete it, in this order.
-    DeleteTopic { topic: Arc<str> },
+    /// Remove the topic's node with all below it, its configuration, and the request to delete it, in this order. The id
+    /// comes back with the result: a new topic may have the name by then.
+    DeleteTopic { topic: Arc<str>, id: Uuid },
     /// Remove a request to delete a topic, nothing else.
     ForgetDeletion { topic: Arc<str> },
 }
@@ -164,7 +165,7 @@ pub enum Written {
     /// Another write was there before: the state as it now is, or `None` if its node does not exist.
     Conflict { partition: TopicPartition, current: Option<PartitionState> },
     /// Nothing of the topic is left in coordination.
-    TopicDeleted { topic: Arc<str> },
+    TopicDeleted { topic: Arc<str>, id: Uuid },
 }
 
 /// The active controller. See the module's documentation.
@@ -281,6 +282,11 @@ impl Controller {
     fn topics_changed(&mut self, topics: Vec<TopicAssignment>) {
         let mut touched = Vec::new();
         for topic in topics {
+            // Deleted and created again between two looks: all that is known belongs to the old one.
+            let replaced = self.facts.topic(&topic.name).is_some_and(|known| known.id != topic.id);
+            if replaced && let Some(old) = self.facts.forget_topic(&topic.name) {
+                self.outbox.publish_deleted(old);
+            }
             touched.extend(self.facts.upsert_topic(topic));
         }
         self.reconcile(touched);
@@ -333,7 +339,7 @@ impl Controller {
             match result {
                 Written::State { partition, state } => self.state_written(partition, Some(state), &mut again),
                 Written::Conflict { partition, current } => self.state_written(partition, current, &mut again),
-                Written::TopicDeleted { topic } => self.topic_deleted(&topic),
+                Written::TopicDeleted { topic, id } => self.topic_deleted(&topic, id),
             }
         }
         self.reconcile(again);

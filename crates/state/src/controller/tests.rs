@@ -102,7 +102,7 @@ fn write_text(write: &Write) -> String {
     match write {
         Write::CreatePartition { partition, state } => format!("create {partition} {}", state_text(state)),
         Write::SetState { partition, state } => format!("set {partition} {}", state_text(state)),
-        Write::DeleteTopic { topic } => format!("delete {topic}"),
+        Write::DeleteTopic { topic, .. } => format!("delete {topic}"),
         Write::ForgetDeletion { topic } => format!("forget-deletion {topic}"),
     }
 }
@@ -153,7 +153,7 @@ impl Scenario {
                 state.partition_epoch = PartitionEpoch(state.partition_epoch.0 + 1);
                 Some(Written::State { partition, state })
             }
-            Write::DeleteTopic { topic } => Some(Written::TopicDeleted { topic }),
+            Write::DeleteTopic { topic, id } => Some(Written::TopicDeleted { topic, id }),
             Write::ForgetDeletion { .. } => None,
         });
         let written = written.collect();
@@ -347,6 +347,24 @@ fn deletion_erases_nothing_before_every_replica_is_gone() {
     assert_eq!(scenario.handle(done(2)), ["delete t"]);
     scenario.commit();
     assert!(scenario.controller.partition_state(&partition("t", 0)).is_none());
+}
+
+#[test]
+fn a_topic_created_again_is_not_the_one_that_was_deleted() {
+    let mut scenario = Scenario::running(&[1], &[&[1]]);
+    scenario.handle(Input::DeletionsRequested(vec!["t".into()]));
+    scenario.handle(Input::StopReplicaDone {
+        broker: NodeId(1),
+        deleted: vec![partition("t", 0)],
+        response: StopReplicaResponse::default(),
+    });
+    // The new topic is seen before the result of the write that removed the old one.
+    let again = TopicAssignment { id: Uuid([8; 16]), ..topic("t", &[&[1]]) };
+    let lines = scenario.handle(Input::TopicsChanged(vec![again]));
+    assert_eq!(lines.first().map(String::as_str), Some("create t-0 leader=1 epoch=0 isr=1 by=5 at=0"));
+    scenario.commit();
+    assert!(scenario.controller.serves_topic("t"));
+    assert!(scenario.controller.partition_state(&partition("t", 0)).is_some());
 }
 
 #[test]

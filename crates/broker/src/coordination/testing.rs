@@ -1,0 +1,57 @@
+//! A keeper of its own for each test.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::Duration;
+
+use whimbrel_keeper::{Keeper, KeeperConfig, KeeperHandle};
+use whimbrel_model::NodeId;
+use whimbrel_state::controller::control::{Endpoint, SecurityProtocol};
+
+use super::{ConnectSettings, Coordination, Registration};
+
+/// A keeper on a free port, with its tree in a directory that goes with it.
+pub(crate) struct Ensemble {
+    keeper: KeeperHandle,
+    _dir: tempfile::TempDir,
+}
+
+impl Ensemble {
+    pub(crate) async fn start() -> Self {
+        let dir = tempfile::tempdir().expect("a temporary directory");
+        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let config = KeeperConfig::new(dir.path(), listen).with_tick_time(Duration::from_millis(100));
+        Self { keeper: Keeper::start(config).await.expect("the keeper starts"), _dir: dir }
+    }
+
+    pub(crate) fn settings(&self) -> ConnectSettings {
+        ConnectSettings {
+            connect: format!("{}/some/chroot", self.keeper.local_addr()),
+            session_timeout: Duration::from_millis(1000),
+            connection_timeout: Duration::from_secs(10),
+        }
+    }
+
+    /// A broker's handle, with its session file in `dir`.
+    pub(crate) async fn open(&self, dir: &Path) -> Coordination {
+        Coordination::open(self.settings(), dir).await.expect("the keeper answers")
+    }
+}
+
+/// A registration on one plaintext listener.
+pub(crate) fn registration(id: i32, port: i32) -> Registration {
+    let endpoint = Endpoint {
+        listener: "PLAINTEXT".into(),
+        protocol: SecurityProtocol::Plaintext,
+        host: "localhost".into(),
+        port,
+    };
+    Registration { id: NodeId(id), endpoints: vec![endpoint], rack: None }
+}
+
+impl Coordination {
+    /// Removes `/controller`, whoever holds it.
+    pub(crate) async fn remove_controller(&self) -> Result<(), zookeeper_client::Error> {
+        self.client().delete(super::paths::CONTROLLER, None).await
+    }
+}

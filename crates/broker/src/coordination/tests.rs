@@ -1,0 +1,235 @@
+//! Against a keeper in this process, through the same client that a broker uses.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use whimbrel_model::{BrokerEpoch, NodeId, ProducerId, TopicPartition};
+use whimbrel_state::controller::election::first_state;
+use whimbrel_state::controller::{PartitionAssignment, Write, Written};
+
+use super::testing::{Ensemble, registration};
+use super::*;
+
+/// Far longer than anything here takes; a test that hangs fails instead.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+type TestResult = Result<(), Box<dyn std::error::Error>>;
+
+fn partitions(count: i32) -> Vec<PartitionAssignment> {
+    let one = |index| PartitionAssignment {
+        index,
+        replicas: vec![NodeId(1)],
+        adding_replicas: Vec::new(),
+        removing_replicas: Vec::new(),
+    };
+    (0..count).map(one).collect()
+}
+
+fn create(topic: &str, index: i32, writer: &FencedWriter) -> Option<Write> {
+    let state = first_state(&[NodeId(1)], |_| true, writer.epoch())?;
+    Some(Write::CreatePartition { partition: TopicPartition::new(topic, index), state })
+}
+
+async fn elected(coordination: &Coordination) -> Result<FencedWriter, Box<dyn std::error::Error>> {
+    match coordination.elect().await? {
+        Election::Won(writer) => Ok(writer),
+        Election::Lost => Err("another controller is there".into()),
+    }
+}
+
+#[tokio::test]
+async fn the_cluster_id_is_drawn_once() -> TestResult {
+    let (ensemble, dir) = (Ensemble::start().await, tempfile::tempdir()?);
+    let first = ensemble.open(dir.path()).await.cluster_id().await?;
+    let again = ensemble.open(dir.path()).await.cluster_id().await?;
+    assert_eq!(first.len(), 22);
+    assert_eq!(first, again);
+    Ok(())
+}
+
+#[tokio::test]
+async fn ids_are_configured_or_stored_or_given() -> TestResult {
+    let (ensemble, dir) = (Ensemble::start().await, tempfile::tempdir()?);
+    let coordination = ensemble.open(dir.path()).await;
+    let settings = |configured: Option<i32>, stored: Option<i32>, may_generate| BrokerIdSettings {
+        configured: configured.map(NodeId),
+        stored: stored.map(NodeId),
+        may_generate,
+        reserved_max: 1000,
+    };
+    assert_eq!(coordination.broker_id(settings(Some(3), Some(3), true)).await?, NodeId(3));
+    assert_eq!(coordination.broker_id(settings(None, Some(4), true)).await?, NodeId(4));
+    assert_eq!(coordination.broker_id(settings(None, None, true)).await?, NodeId(1001));
+    assert_eq!(coordination.broker_id(settings(None, None, true)).await?, NodeId(1002));
+    assert!(coordination.broker_id(settings(Some(3), Some(4), true)).await.is_err());
+    assert!(coordination.broker_id(settings(Some(1001), None, true)).await.is_err());
+    assert!(coordination.broker_id(settings(None, None, false)).await.is_err());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_live_broker_keeps_its_id_and_its_address() -> TestResult {
+    let (ensemble, one, two) = (Ensemble::start().await, tempfile::tempdir()?, tempfile::tempdir()?);
+    let first = ensemble.open(one.path()).await;
+    let epoch = first.register(registration(1, 9092)).await?;
+    assert!(BrokerEpoch(0) < epoch && epoch == first.broker_epoch());
+
+    let second = ensemble.open(two.path()).await;
+    let error = second.register(registration(1, 9093)).await.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(error.contains("localhost:9092") && error.contains("localhost:9093"), "{error}");
+    assert!(matches!(
+        second.register(registration(2, 9092)).await,
+        Err(RegistrationError::AddressTaken { other: 1, .. })
+    ));
+    assert_eq!(first.watch_brokers().await?.value.len(), 1);
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_next_life_removes_what_a_crash_left() -> TestResult {
+    let (ensemble, dir) = (Ensemble::start().await, tempfile::tempdir()?);
+    // Never closed, as after a crash: its session lives as long as the handle does.
+    let crashed = ensemble.open(dir.path()).await;
+    let before = crashed.register(registration(1, 9092)).await?;
+    elected(&crashed).await?;
+
+    let next = ensemble.open(dir.path()).await;
+    let after = tokio::time::timeout(PATIENCE, next.register(registration(1, 9092))).await??;
+    assert!(before < after, "{before} {after}");
+    assert_eq!(next.watch_controller().await?.value, None);
+    elected(&next).await?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_earlier_life_that_may_be_alive_is_waited_for() -> TestResult {
+    let (ensemble, one, two) = (Ensemble::start().await, tempfile::tempdir()?, tempfile::tempdir()?);
+    let first = ensemble.open(one.path()).await;
+    first.register(registration(1, 9092)).await?;
+    // Another directory proves nothing about the first life; that one leaves while the second waits.
+    let second = ensemble.open(two.path()).await;
+    let (registered, ()) = tokio::join!(second.register(registration(1, 9092)), first.close());
+    registered?;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_clean_stop_leaves_no_registration() -> TestResult {
+    let (ensemble, one, two) = (Ensemble::start().await, tempfile::tempdir()?, tempfile::tempdir()?);
+    let first = ensemble.open(one.path()).await;
+    first.register(registration(1, 9092)).await?;
+    elected(&first).await?;
+    first.close().await;
+    let second = ensemble.open(two.path()).await;
+    assert!(second.watch_brokers().await?.value.is_empty());
+    assert_eq!(second.watch_controller().await?.value, None);
+    Ok(())
+}
+
+#[tokio::test]
+async fn producer_ids_are_never_given_twice() -> TestResult {
+    let (ensemble, dir) = (Ensemble::start().await, tempfile::tempdir()?);
+    let coordination = ensemble.open(dir.path()).await;
+    let other = ensemble.open(dir.path()).await;
+    let (a, b, c) =
+        tokio::join!(coordination.next_producer_ids(), coordination.next_producer_ids(), other.next_producer_ids());
+    let mut blocks = [a?, b?, c?].map(|block| (block.start().0, block.end().0));
+    blocks.sort_unstable();
+    assert_eq!(blocks, [(0, 999), (1000, 1999), (2000, 2999)]);
+    assert_eq!(*other.next_producer_ids().await?.start(), ProducerId(3000));
+    Ok(())
+}
+
+#[tokio::test]
+async fn topics_are_created_once_and_carry_their_configuration() -> TestResult {
+    let (ensemble, dir) = (Ensemble::start().await, tempfile::tempdir()?);
+    let coordination = ensemble.open(dir.path()).await;
+    let overrides = BTreeMap::from([("retention.ms".to_owned(), "1".to_owned())]);
+    let id = coordination.create_topic("t", &partitions(2), &overrides).await?;
+    let again = coordination.create_topic("t", &partitions(1), &overrides).await;
+    assert!(matches!(again, Err(CoordinationError::TopicExists(_))));
+    let topic = coordination.topic("t").await?.ok_or("no topic")?;
+    assert_eq!((topic.assignment.id, topic.assignment.partitions.len()), (id, 2));
+    assert_eq!(coordination.read_config(&ConfigEntity::Topic("t".into())).await?, overrides);
+
+    let added = partitions(3).split_off(2);
+    coordination.add_partitions(&topic, &added).await?;
+    assert!(matches!(coordination.add_partitions(&topic, &added).await, Err(CoordinationError::Conflict(_))));
+    assert_eq!(coordination.topic("t").await?.map(|topic| topic.assignment.partitions), Some(partitions(3)));
+    assert!(matches!(coordination.request_deletion("u").await, Err(CoordinationError::UnknownTopic(_))));
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_the_last_elected_controller_writes() -> TestResult {
+    let (ensemble, dir) = (Ensemble::start().await, tempfile::tempdir()?);
+    let coordination = ensemble.open(dir.path()).await;
+    let id = coordination.create_topic("t", &partitions(100), &BTreeMap::new()).await?;
+    let first = elected(&coordination).await?;
+    let creations: Vec<Write> = (0..100).filter_map(|index| create("t", index, &first)).collect();
+    assert_eq!(first.write(creations).await?.len(), 100);
+    // Created before: the second attempt of the same controller finds its own state and is content.
+    let again: Vec<Write> = (98..100).filter_map(|index| create("t", index, &first)).collect();
+    let again = first.write(again).await?;
+    assert!(again.iter().all(|one| matches!(one, Written::State { .. })), "{again:?}");
+
+    first.resign().await;
+    let second = elected(&coordination).await?;
+    assert_eq!(second.epoch().0, first.epoch().0 + 1);
+    let late = first.write(create("t", 0, &first).into_iter().collect()).await;
+    assert!(matches!(late, Err(CoordinationError::ControllerMoved)), "{late:?}");
+    let deleted = second.write(vec![Write::DeleteTopic { topic: "t".into(), id }]).await?;
+    assert_eq!(deleted.len(), 1);
+    assert!(coordination.topic_names().await?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_lost_race_reports_the_state_that_won() -> TestResult {
+    let (ensemble, dir) = (Ensemble::start().await, tempfile::tempdir()?);
+    let coordination = ensemble.open(dir.path()).await;
+    coordination.create_topic("t", &partitions(1), &BTreeMap::new()).await?;
+    let writer = elected(&coordination).await?;
+    let written = writer.write(create("t", 0, &writer).into_iter().collect()).await?;
+    let Some(Written::State { partition, state }) = written.into_iter().next() else {
+        return Err("not created".into());
+    };
+    let mut won = state.clone();
+    won.leader_epoch.0 += 1;
+    let mut late = state.clone();
+    late.leader_epoch.0 += 2;
+    let set = |state| Write::SetState { partition: partition.clone(), state };
+    writer.write(vec![set(won.clone())]).await?;
+    won.partition_epoch.0 += 1;
+    let conflict = writer.write(vec![set(late)]).await?;
+    assert_eq!(conflict, [Written::Conflict { partition: partition.clone(), current: Some(won) }]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn configuration_changes_are_heard() -> TestResult {
+    let (ensemble, dir) = (Ensemble::start().await, tempfile::tempdir()?);
+    let coordination = ensemble.open(dir.path()).await;
+    coordination.create_topic("t", &partitions(1), &BTreeMap::new()).await?;
+    let set = |mut overrides: Overrides| -> Result<Overrides, CoordinationError> {
+        overrides.insert("retention.ms".into(), "5".into());
+        Ok(overrides)
+    };
+    let topic = ConfigEntity::Topic("t".into());
+    assert!(matches!(coordination.change_config(&topic, set).await, Err(CoordinationError::NotWritable(_))));
+    elected(&coordination).await?;
+    coordination.load_topic_configs().await?;
+    let mut changes = coordination.config_changes();
+    let following = tokio::spawn(coordination.clone().follow_configs());
+    coordination.change_config(&topic, set).await?;
+    coordination.change_config(&ConfigEntity::AllBrokers, set).await?;
+    let first = tokio::time::timeout(PATIENCE, changes.recv()).await?.ok_or("closed")?;
+    assert_eq!(first.entity, topic);
+    assert_eq!(first.overrides.get("retention.ms").map(String::as_str), Some("5"));
+    assert_eq!(coordination.topic_config("t"), first.overrides);
+    let second = tokio::time::timeout(PATIENCE, changes.recv()).await?.ok_or("closed")?;
+    assert_eq!(second.entity, ConfigEntity::AllBrokers);
+    coordination.close().await;
+    tokio::time::timeout(PATIENCE, following).await??;
+    Ok(())
+}
