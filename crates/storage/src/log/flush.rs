@@ -1,0 +1,131 @@
+//! Making records survive a power cut.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use whimbrel_model::Offset;
+
+use super::Log;
+use crate::checkpoint;
+use crate::error::StorageError;
+use crate::files::small;
+use crate::names;
+use crate::segment::{Kind, Segment};
+
+/// What one flush has to sync, taken under the lock.
+struct Work {
+    segments: Vec<Arc<Segment>>,
+    end: i64,
+    generation: u32,
+    sync_dir: bool,
+    epochs: Option<String>,
+}
+
+impl Log {
+    /// Asks the directory's flusher to make everything appended so far survive a power cut. Returns at once; the
+    /// [`crate::StorageListener`] hears of it. A request that is waiting covers this one.
+    pub fn request_flush(self: &Arc<Self>) {
+        if !self.flush_is_queued.swap(true, Ordering::AcqRel) {
+            self.dir.flushes.push(self.clone());
+        }
+    }
+
+    /// Requests a flush unless records below `offset` are flushed already; returns whether they are.
+    pub fn flush_up_to(self: &Arc<Self>, offset: Offset) -> bool {
+        let is_flushed = offset <= self.flushed_offset();
+        if !is_flushed {
+            self.request_flush();
+        }
+        is_flushed
+    }
+
+    /// For the flusher. The mark is taken off first, so that later appends ask again.
+    pub(crate) fn flush_queued(&self) -> Result<Offset, StorageError> {
+        self.flush_is_queued.store(false, Ordering::Release);
+        self.flush()
+    }
+
+    /// Whether the partition's directory must be synced into its parent; the caller does it.
+    pub(crate) fn take_needs_parent_sync(&self) -> bool {
+        self.needs_parent_sync.load(Ordering::Relaxed) && self.needs_parent_sync.swap(false, Ordering::AcqRel)
+    }
+
+    /// Syncs here and now; returns the flushed offset. An error must take the directory offline: never call it again.
+    pub(crate) fn flush(&self) -> Result<Offset, StorageError> {
+        let Some(work) = self.take_flush_work()? else { return Ok(self.flushed_offset()) };
+        let home = self.home.path();
+        if let Some(text) = &work.epochs {
+            small::replace(&home, names::LEADER_EPOCH_CHECKPOINT, text.as_bytes())
+                .map_err(|e| StorageError::io("write", &home.join(names::LEADER_EPOCH_CHECKPOINT), e))
+                .or_else(|error| self.unless_gone(error, work.generation))?;
+        }
+        let active = work.segments.last().map(|segment| segment.base);
+        for segment in &work.segments {
+            // The indexes of the active segment are rebuilt after a crash, those of the others are not.
+            let kinds: &[Kind] = if Some(segment.base) == active { &[Kind::Log] } else { &Kind::ALL };
+            for &kind in kinds {
+                let synced =
+                    segment.file(kind).and_then(|file| file.sync_data().map_err(|e| segment.io_error("sync", kind, e)));
+                synced.or_else(|error| self.unless_gone(error, work.generation))?;
+            }
+        }
+        if work.sync_dir && work.epochs.is_none() {
+            let synced = small::sync_dir(&home).map_err(|e| StorageError::io("sync", &home, e));
+            synced.or_else(|error| self.unless_gone(error, work.generation))?;
+        }
+        Ok(self.note_flushed(&work))
+    }
+
+    /// `None` if there is nothing to sync.
+    fn take_flush_work(&self) -> Result<Option<Work>, StorageError> {
+        let mut state = self.usable()?;
+        let end = self.log_end.load(Ordering::Acquire);
+        let flushed = self.flushed.load(Ordering::Acquire);
+        if end <= flushed && !state.needs_dir_sync {
+            return Ok(None);
+        }
+        let first = state.segment_index(flushed).unwrap_or(0);
+        let epochs =
+            std::mem::take(&mut state.epochs_need_sync).then(|| checkpoint::format_epochs(state.epochs.entries()));
+        Ok(Some(Work {
+            segments: state.segments.get(first..).unwrap_or_default().to_vec(),
+            end,
+            generation: state.generation,
+            sync_dir: std::mem::take(&mut state.needs_dir_sync),
+            epochs,
+        }))
+    }
+
+    /// A file that is gone because the log was deleted or truncated meanwhile needs no sync.
+    fn unless_gone(&self, error: StorageError, generation: u32) -> Result<(), StorageError> {
+        let is_gone = matches!(&error, StorageError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound);
+        let state = self.usable()?;
+        let retired = state.generation != generation;
+        if is_gone && retired { Ok(()) } else { Err(error) }
+    }
+
+    fn note_flushed(&self, work: &Work) -> Offset {
+        let state = self.state.lock();
+        // After a truncation `work.end` may count bytes that are no longer what was synced.
+        if state.generation == work.generation {
+            self.flushed.fetch_max(work.end, Ordering::AcqRel);
+            self.last_flush_ms.store(self.last_append_ms.load(Ordering::Relaxed), Ordering::Relaxed);
+            self.dir.recovery_points_changed.store(true, Ordering::Relaxed);
+        }
+        drop(state);
+        self.flushed_offset()
+    }
+
+    /// Requests a flush if the oldest record that is not flushed has waited for `flush.ms`.
+    pub(crate) fn flush_if_due(self: &Arc<Self>, now_ms: i64) {
+        if self.log_end_offset() <= self.flushed_offset() {
+            return;
+        }
+        let flush_ms = self.config.load().flush_ms;
+        if flush_ms != i64::MAX && flush_ms <= now_ms.saturating_sub(self.last_flush_ms.load(Ordering::Relaxed)) {
+            self.last_flush_ms.store(now_ms, Ordering::Relaxed);
+            self.request_flush();
+        }
+    }
+}

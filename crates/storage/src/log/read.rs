@@ -1,0 +1,241 @@
+//! Reads.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use bytes::Bytes;
+use whimbrel_model::Offset;
+
+use super::{Log, State};
+use crate::batch::{BatchMeta, HEADER_BYTES, HeaderError};
+use crate::error::{ReadError, StorageError};
+use crate::files::pool::Buffer;
+use crate::files::read::{ReadMode, read_at};
+use crate::segment::{Kind, Segment};
+
+/// Whole record batches from one segment.
+#[derive(Debug, Clone)]
+pub struct ReadResult {
+    /// The batches, as they lie in the file: the first may begin before the offset asked for. Empty if there is nothing
+    /// to read below the upper bound, or if the first batch is larger than allowed.
+    pub records: Bytes,
+    /// The offset after the last batch in `records`; the offset asked for if it is empty.
+    pub next_offset: Offset,
+    /// The first batch was larger than `max_bytes` and was left out.
+    pub first_batch_is_too_large: bool,
+}
+
+/// Where a reader will go on: sequential readers need no index look-up.
+#[derive(Debug, Clone, Copy, Default)]
+struct Hint {
+    offset: i64,
+    base: i64,
+    position: u64,
+}
+
+/// The places where the last readers stopped.
+#[derive(Default)]
+pub(super) struct Hints {
+    hints: [Hint; 4],
+    next: usize,
+}
+
+impl Hints {
+    pub(super) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    fn find(&self, offset: i64, base: i64) -> Option<u64> {
+        self.hints.iter().find(|h| h.offset == offset && h.base == base && h.position != 0).map(|h| h.position)
+    }
+
+    fn put(&mut self, hint: Hint) {
+        if self.find(hint.offset, hint.base).is_none() {
+            if let Some(slot) = self.hints.get_mut(self.next) {
+                *slot = hint;
+            }
+            self.next = (self.next + 1) % self.hints.len();
+        }
+    }
+}
+
+/// A truncation during a read makes it start again; more than a few in a row do not happen.
+const ATTEMPTS_MAX: usize = 8;
+
+/// One place to read from.
+struct Place {
+    segment: Arc<Segment>,
+    end: u64,
+    /// Known from a hint or because `from` is the segment's base.
+    position: Option<u64>,
+    generation: u32,
+}
+
+impl Log {
+    /// Whole record batches (still compressed) from the one that holds `from`, up to `max_bytes`, from one segment.
+    ///
+    /// Returns at least one batch if one is readable and `min_one_batch`, even above `max_bytes`, so that a consumer
+    /// always progresses (KIP-74). `upper` is exclusive: the high watermark, the last stable offset, or the log end
+    /// for replicas. Checksums are not verified, as in Kafka.
+    ///
+    /// # Errors
+    /// `OffsetOutOfRange` below the log start or above the log end; `WouldBlock` in [`ReadMode::NoWait`].
+    pub fn read(
+        &self,
+        from: Offset,
+        upper: Offset,
+        max_bytes: usize,
+        min_one_batch: bool,
+        mode: ReadMode,
+    ) -> Result<ReadResult, ReadError> {
+        self.dir.check_online()?;
+        let (start, end) = (self.log_start_offset(), self.log_end_offset());
+        if from < start || end < from {
+            return Err(ReadError::OffsetOutOfRange { offset: from, start, end });
+        }
+        let nothing = ReadResult { records: Bytes::new(), next_offset: from, first_batch_is_too_large: false };
+        let upper = upper.min(end);
+        if upper <= from || (max_bytes == 0 && !min_one_batch) {
+            return Ok(nothing);
+        }
+        for _ in 0..ATTEMPTS_MAX {
+            match self.read_once(from.0, upper.0, max_bytes, min_one_batch, mode) {
+                Ok(Some(result)) => {
+                    self.dir.stats.read_bytes.fetch_add(result.records.len() as u64, Ordering::Relaxed);
+                    return Ok(result);
+                }
+                Ok(None) => {}
+                Err(error) if error.is_would_block() => return Err(ReadError::WouldBlock),
+                Err(error) => return Err(error.into()),
+            }
+            // Truncated meanwhile: the offset may be gone.
+            let (start, end) = (self.log_start_offset(), self.log_end_offset());
+            if from < start || end < from {
+                return Err(ReadError::OffsetOutOfRange { offset: from, start, end });
+            }
+        }
+        Ok(nothing)
+    }
+
+    /// `None` if the log was truncated during the read.
+    fn read_once(
+        &self,
+        from: i64,
+        upper: i64,
+        max_bytes: usize,
+        min_one_batch: bool,
+        mode: ReadMode,
+    ) -> Result<Option<ReadResult>, StorageError> {
+        let mut search = from;
+        loop {
+            let place = self.usable()?.place(search, from);
+            let Some(place) = place else {
+                return Ok(Some(ReadResult {
+                    records: Bytes::new(),
+                    next_offset: Offset(from),
+                    first_batch_is_too_large: false,
+                }));
+            };
+            let outcome = place.read(from, upper, max_bytes, min_one_batch, mode);
+            let mut state = self.usable()?;
+            if state.generation != place.generation {
+                return Ok(None);
+            }
+            let Some((result, stopped_at)) = outcome? else {
+                // Compaction may have removed what was between `from` and the end of this segment.
+                let Some(next) = state.segment_index(search).and_then(|i| state.segments.get(i + 1)) else {
+                    return Ok(None);
+                };
+                search = next.base;
+                continue;
+            };
+            if stopped_at != 0 {
+                state.hints.put(Hint { offset: result.next_offset.0, base: place.segment.base, position: stopped_at });
+            }
+            return Ok(Some(result));
+        }
+    }
+}
+
+impl State {
+    /// The segment to look into for `search`, which is `from` or the base of a later segment.
+    fn place(&self, search: i64, from: i64) -> Option<Place> {
+        let segment = self.segments.get(self.segment_index(search)?)?.clone();
+        let position = if from <= segment.base { Some(0) } else { self.hints.find(from, segment.base) };
+        Some(Place { end: segment.size(), position, generation: self.generation, segment })
+    }
+}
+
+impl Place {
+    /// The batches and the position after them; `None` if the segment ends before `from`.
+    fn read(
+        &self,
+        from: i64,
+        upper: i64,
+        max_bytes: usize,
+        min_one_batch: bool,
+        mode: ReadMode,
+    ) -> Result<Option<(ReadResult, u64)>, StorageError> {
+        let position = match self.position {
+            Some(position) => position,
+            None => match self.segment.find(from, self.end, mode)? {
+                Some((position, _)) => position,
+                None => return Ok(None),
+            },
+        };
+        let available = usize::try_from(self.end.saturating_sub(position)).unwrap_or(usize::MAX);
+        if available == 0 {
+            return Ok(None);
+        }
+        let mut buffer = self.fill(position, max_bytes.max(HEADER_BYTES).min(available), mode)?;
+        let first = self.header(buffer.as_ref(), position)?;
+        let is_too_large = max_bytes < first.size as usize;
+        if first.base < upper && is_too_large && min_one_batch {
+            buffer = self.fill(position, (first.size as usize).min(available), mode)?;
+        }
+        let limit = if is_too_large && min_one_batch { first.size as usize } else { max_bytes };
+        let (length, last) = whole_batches(buffer.as_ref(), limit, upper);
+        let result = ReadResult {
+            records: buffer.into_bytes(length),
+            next_offset: Offset(last.map_or(from, |last| (last + 1).max(from))),
+            first_batch_is_too_large: length == 0 && is_too_large,
+        };
+        Ok(Some((result, position + length as u64)))
+    }
+
+    fn fill(&self, position: u64, length: usize, mode: ReadMode) -> Result<Buffer, StorageError> {
+        let file = self.segment.file(Kind::Log)?;
+        let mut buffer = Buffer::new(length);
+        let read = read_at(&file, buffer.as_mut(), position, mode);
+        let read = read.map_err(|e| self.segment.io_error("read", Kind::Log, e))?;
+        buffer.shorten(read);
+        Ok(buffer)
+    }
+
+    fn header(&self, bytes: &[u8], position: u64) -> Result<BatchMeta, StorageError> {
+        BatchMeta::parse(bytes).map_err(|error| {
+            let what = match error {
+                HeaderError::Incomplete => "the batch header is cut off",
+                HeaderError::Damaged(what) => what,
+            };
+            StorageError::Damaged { path: self.segment.path(Kind::Log), position, what }
+        })
+    }
+}
+
+/// Length of the whole batches in `bytes` within `limit` that begin below `upper`, and the last offset in them.
+///
+/// Kafka sends a cut-off batch at the end, which clients skip; leaving it out saves its bytes.
+fn whole_batches(bytes: &[u8], limit: usize, upper: i64) -> (usize, Option<i64>) {
+    let mut length = 0;
+    let mut last = None;
+    while let Ok(meta) = BatchMeta::parse(bytes.get(length..).unwrap_or_default()) {
+        let next = length + meta.size as usize;
+        if upper <= meta.base || limit.min(bytes.len()) < next {
+            break;
+        }
+        length = next;
+        last = Some(meta.last);
+    }
+    (length, last)
+}

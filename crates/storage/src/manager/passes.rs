@@ -1,0 +1,65 @@
+//! What the broker's scheduler calls from time to time.
+
+use std::fs;
+use std::io;
+
+use super::{Doomed, LogManager};
+use crate::dir::describe;
+
+/// What a retention pass removed over all logs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct RetentionTotals {
+    pub segments: usize,
+    pub bytes: u64,
+}
+
+impl LogManager {
+    /// Applies retention by log start, time and size to every log (`log.retention.check.interval.ms`).
+    pub fn retention_pass(&self, now_ms: i64) -> RetentionTotals {
+        let mut totals = RetentionTotals::default();
+        for log in self.all() {
+            match log.apply_retention(now_ms) {
+                Ok(outcome) => {
+                    totals.segments += outcome.segments;
+                    totals.bytes += outcome.bytes;
+                    let due_ms = now_ms.saturating_add(log.config().file_delete_delay_ms);
+                    self.doomed.lock().extend(outcome.files.into_iter().map(|path| Doomed { due_ms, path }));
+                }
+                Err(error) => {
+                    let partition = log.topic_partition();
+                    tracing::warn!(%partition, error = %describe(&error), "retention did not run");
+                }
+            }
+        }
+        totals
+    }
+
+    /// Removes files and directories that waited for `file.delete.delay.ms`; returns how many.
+    pub fn deletion_pass(&self, now_ms: i64) -> usize {
+        let due: Vec<Doomed> = self.doomed.lock().extract_if(.., |doomed| doomed.due_ms <= now_ms).collect();
+        let mut removed = 0;
+        for doomed in due {
+            let is_dir = doomed.path.is_dir();
+            let result = if is_dir { fs::remove_dir_all(&doomed.path) } else { fs::remove_file(&doomed.path) };
+            match result {
+                Ok(()) => removed += 1,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => tracing::warn!(path = %doomed.path.display(), %error, "not removed; the next start will"),
+            }
+        }
+        removed
+    }
+
+    /// When the next [`Self::deletion_pass`] has something to do, milliseconds since the epoch.
+    #[must_use]
+    pub fn next_deletion_ms(&self) -> Option<i64> {
+        self.doomed.lock().iter().map(|doomed| doomed.due_ms).min()
+    }
+
+    /// Requests a flush of every log whose records have waited for `flush.ms` (`log.flush.scheduler.interval.ms`).
+    pub fn flush_pass(&self, now_ms: i64) {
+        for log in self.all() {
+            log.flush_if_due(now_ms);
+        }
+    }
+}

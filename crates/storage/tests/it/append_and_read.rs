@@ -1,0 +1,145 @@
+//! Appends, reads and look-ups.
+
+use std::sync::Arc;
+
+use whimbrel_model::record::Batches;
+use whimbrel_model::{LeaderEpoch, Offset};
+use whimbrel_storage::{AppendError, LogConfig, ReadError, ReadMode};
+
+use crate::helpers::*;
+
+#[test]
+fn records_get_consecutive_offsets_and_the_leaders_epoch() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open(dir.path());
+    let log = create(&manager, 0, &LogConfig::default());
+    let first = append(&log, &batch(3, 10, NOW_MS));
+    let second = append(&log, &batch(2, 10, NOW_MS));
+    assert_eq!((first.first_offset, first.last_offset), (Offset(0), Offset(2)));
+    assert_eq!((second.first_offset, second.last_offset), (Offset(3), Offset(4)));
+    assert_eq!(log.log_end_offset(), Offset(5));
+    assert_eq!(log.latest_epoch(), Some(LeaderEpoch(0)));
+    let result = log.read(Offset(4), Offset(5), 10_000, true, ReadMode::MayBlock).expect("read");
+    let bases: Vec<_> = Batches::new(&result.records).map(|b| b.expect("a batch").header.base_offset.0).collect();
+    assert_eq!((bases, result.next_offset), (vec![3], Offset(5)));
+}
+
+#[test]
+fn reads_stop_at_the_upper_bound_and_give_at_least_one_batch() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open(dir.path());
+    let log = create(&manager, 0, &LogConfig::default());
+    for _ in 0..4 {
+        append(&log, &batch(10, 100, NOW_MS));
+    }
+    let read = |from, upper, max, min_one| {
+        log.read(Offset(from), Offset(upper), max, min_one, ReadMode::MayBlock)
+            .map(|r| (r.records.len(), r.next_offset.0))
+    };
+    let size = log.size_bytes() as usize / 4;
+    assert_eq!(read(0, 20, 1 << 20, true).expect("read"), (2 * size, 20));
+    assert_eq!(read(0, 40, 1, true).expect("read"), (size, 10));
+    assert_eq!(read(0, 40, 1, false).expect("read"), (0, 0));
+    assert_eq!(read(0, 40, 3 * size - 1, false).expect("read"), (2 * size, 20));
+    assert_eq!(read(20, 20, 1 << 20, true).expect("read"), (0, 20));
+    assert_eq!(read(40, 40, 1 << 20, true).expect("read"), (0, 40));
+    assert!(matches!(read(41, 41, 1, true), Err(ReadError::OffsetOutOfRange { .. })));
+    assert!(matches!(read(-1, 40, 1, true), Err(ReadError::OffsetOutOfRange { .. })));
+}
+
+#[test]
+fn segments_roll_by_size_and_every_offset_stays_readable() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open(dir.path());
+    let log = create(&manager, 0, &small_segments(1000));
+    for i in 0..50 {
+        append(&log, &batch(3, 20, NOW_MS + i));
+    }
+    assert!(5 < log.segment_count());
+    let all: Vec<_> = (0..50).map(|i| (3 * i, 3 * i + 2)).collect();
+    assert_eq!(read_all(&log, 0), all);
+    for from in 0..150 {
+        let result = log.read(Offset(from), Offset(150), 1, true, ReadMode::MayBlock).expect("read");
+        let base = Batches::new(&result.records).next().expect("one").expect("a batch").header.base_offset.0;
+        assert_eq!(base, from / 3 * 3);
+    }
+}
+
+#[test]
+fn offsets_are_found_by_time() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open(dir.path());
+    let log = create(&manager, 0, &small_segments(1000));
+    for i in 0..60 {
+        append(&log, &batch(2, 30, NOW_MS - 1000 + 10 * i));
+    }
+    for i in 0..60 {
+        let found = log.offset_for_timestamp(NOW_MS - 1000 + 10 * i - 5).expect("looked up").expect("found");
+        assert_eq!((found.timestamp, found.offset), (NOW_MS - 1000 + 10 * i, Offset(2 * i)), "{i}");
+        assert_eq!(found.leader_epoch, Some(LeaderEpoch(0)));
+    }
+    assert_eq!(log.offset_for_timestamp(NOW_MS).expect("looked up"), None);
+    append(&log, &batch(2, 30, NOW_MS - 5000));
+    let max = log.offset_of_max_timestamp().expect("looked up").expect("found");
+    assert_eq!((max.timestamp, max.offset), (NOW_MS - 1000 + 590, Offset(118)));
+    assert_eq!(log.earliest().offset, Offset(0));
+    assert_eq!(log.latest().offset, Offset(122));
+}
+
+#[test]
+fn a_repeated_batch_of_an_idempotent_producer_is_answered_with_its_offsets() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open(dir.path());
+    let log = create(&manager, 0, &LogConfig::default());
+    append(&log, &batch(5, 1, NOW_MS));
+    let first = append(&log, &producer_batch(7, 0, 0, 3));
+    append(&log, &producer_batch(7, 0, 3, 2));
+    let again = append(&log, &producer_batch(7, 0, 0, 3));
+    assert!(again.is_duplicate && !first.is_duplicate);
+    assert_eq!((again.first_offset, again.last_offset), (Offset(5), Offset(7)));
+    assert_eq!(log.log_end_offset(), Offset(10));
+    let gap = log.append_as_leader(&producer_batch(7, 0, 9, 1), leader());
+    assert!(matches!(gap, Err(AppendError::Producer(_))));
+}
+
+#[test]
+fn damaged_and_misplaced_batches_are_refused() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open(dir.path());
+    let log = create(&manager, 0, &LogConfig::default());
+    let mut damaged = batch(3, 10, NOW_MS).to_vec();
+    *damaged.last_mut().expect("a byte") ^= 1;
+    assert!(matches!(log.append_as_leader(&damaged.into(), leader()), Err(AppendError::Validation(_))));
+    let log = create(&manager, 1, &LogConfig::default());
+    log.append_as_follower(&replica_batch(5, 2, 3), NOW_MS).expect("appended").expect("a batch");
+    assert_eq!((log.log_end_offset(), log.latest_epoch()), (Offset(8), Some(LeaderEpoch(2))));
+    let low = log.append_as_follower(&replica_batch(7, 2, 3), NOW_MS);
+    assert!(matches!(low, Err(AppendError::Replication(_))));
+    assert_eq!(log.log_end_offset(), Offset(8));
+}
+
+#[test]
+fn concurrent_readers_see_whole_batches_only() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open(dir.path());
+    let log = create(&manager, 0, &small_segments(20_000));
+    std::thread::scope(|scope| {
+        let writer = Arc::clone(&log);
+        scope.spawn(move || {
+            for i in 0..500 {
+                append(&writer, &batch(1 + i % 5, 50, NOW_MS));
+            }
+        });
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut next = 0;
+                while next < 1500 {
+                    for (base, last) in read_all(&log, next) {
+                        assert_eq!(base, next);
+                        next = last + 1;
+                    }
+                }
+            });
+        }
+    });
+}

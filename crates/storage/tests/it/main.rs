@@ -1,0 +1,6 @@
+//! Logs in real files.
+
+mod helpers;
+
+mod append_and_read;
+mod lifecycle;
