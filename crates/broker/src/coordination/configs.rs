@@ -242,9 +242,10 @@ impl Coordination {
         receiver
     }
 
-    /// Follows the notifications until the broker leaves. Run it in a task of its own after
-    /// [`Coordination::load_topic_configs`].
-    pub async fn follow_configs(self) {
+    /// Follows the notifications until the broker leaves, and tells `changes` among others. Run it in a task of its own
+    /// after [`Coordination::load_topic_configs`].
+    pub async fn follow_configs(self, changes: mpsc::UnboundedSender<ConfigChange>) {
+        self.inner.configs.listeners.lock().push(changes);
         let mut sessions = self.sessions();
         while !self.is_closing() {
             sessions.mark_unchanged();

@@ -219,8 +219,8 @@ async fn configuration_changes_are_heard() -> TestResult {
     assert!(matches!(coordination.change_config(&topic, set).await, Err(CoordinationError::NotWritable(_))));
     elected(&coordination).await?;
     coordination.load_topic_configs().await?;
-    let mut changes = coordination.config_changes();
-    let following = tokio::spawn(coordination.clone().follow_configs());
+    let (sender, mut changes) = tokio::sync::mpsc::unbounded_channel();
+    let following = tokio::spawn(coordination.clone().follow_configs(sender));
     coordination.change_config(&topic, set).await?;
     coordination.change_config(&ConfigEntity::AllBrokers, set).await?;
     let first = tokio::time::timeout(PATIENCE, changes.recv()).await?.ok_or("closed")?;
