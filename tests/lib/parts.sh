@@ -19,6 +19,16 @@ part_schemas() {
   cargo xtask schemas --jars "$TEST_DIR/jars"
 }
 
+part_wire_java() {
+  local jars
+  need_c_compiler
+  need_kafka_jars
+  need_client_jars
+  for jars in "$KAFKA_JARS" "$TEST_DIR/jars/clients-4.3.1"; do
+    cargo run --quiet --package whimbrel-wire --example samples | java -cp "$jars/*" tests/java/wire/ReadBack.java
+  done
+}
+
 part_unit() {
   need_c_compiler
   cargo test --workspace --locked
