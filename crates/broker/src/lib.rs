@@ -1,6 +1,25 @@
 //! Listeners, handlers, drivers, coordination and the admin HTTP port.
+//!
+//! [`Broker`] is what all parts share. `server` moves bytes, `handlers` give them meaning, `replica_manager` holds the
+//! partitions, `metadata_cache` what is known of the cluster, `purgatory` those who wait.
+
+mod auto_creation;
+mod broker;
 pub mod config;
 pub mod controller;
 pub mod coordination;
+mod handlers;
+mod housekeeping;
 pub mod http;
+mod local_broker;
+mod metadata_cache;
 pub mod metrics;
+mod purgatory;
+mod replica_manager;
+mod server;
+mod startup;
+mod time;
+mod topics;
+
+pub use broker::Broker;
+pub use startup::{RunningBroker, StartError};

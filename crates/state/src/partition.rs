@@ -50,8 +50,13 @@ pub enum LeadershipError {
 #[derive(Debug)]
 enum Role {
     Unassigned,
-    Follower { leader: NodeId },
-    Leader { log_ends: HashMap<NodeId, Offset> },
+    Follower {
+        leader: NodeId,
+    },
+    /// Log end offsets of the others, as far as their fetches told.
+    Leader {
+        log_ends: HashMap<NodeId, Offset>,
+    },
 }
 
 /// The machine of one replica on broker `own`.
@@ -130,13 +135,19 @@ impl Replica {
 
     /// This replica's own log counts up to `counted_end`: its end, or what is flushed where each record must be.
     /// Returns the offset up to which the partition is committed; `None` if this replica does not lead.
-    pub fn local_log_end(&mut self, counted_end: Offset) -> Option<Offset> {
-        let Role::Leader { log_ends } = &mut self.role else { return None };
-        if self.isr.len() == 1 && self.isr.first() == Some(&self.own) {
-            return Some(counted_end);
-        }
-        log_ends.insert(self.own, counted_end);
-        self.isr.iter().map(|member| log_ends.get(member).copied().unwrap_or_default()).min()
+    #[must_use]
+    pub fn committed_end(&self, counted_end: Offset) -> Option<Offset> {
+        let Role::Leader { log_ends } = &self.role else { return None };
+        let end_of = |member: &NodeId| {
+            if *member == self.own { counted_end } else { log_ends.get(member).copied().unwrap_or_default() }
+        };
+        self.isr.iter().map(end_of).min()
+    }
+
+    /// The broker that this replica is on.
+    #[must_use]
+    pub fn own(&self) -> NodeId {
+        self.own
     }
 
     /// Brokers in the in-sync set.
@@ -203,10 +214,10 @@ mod tests {
     #[test]
     fn the_leader_alone_commits_at_once_and_an_unknown_member_holds_it_back() {
         let mut replica = Replica::new(NodeId(1));
-        assert_eq!(replica.local_log_end(Offset(5)), None);
+        assert_eq!(replica.committed_end(Offset(5)), None);
         replica.assign(&assignment(1, 0, &[1]));
-        assert_eq!(replica.local_log_end(Offset(5)), Some(Offset(5)));
+        assert_eq!(replica.committed_end(Offset(5)), Some(Offset(5)));
         replica.assign(&assignment(1, 1, &[1, 2]));
-        assert_eq!(replica.local_log_end(Offset(9)), Some(Offset(0)));
+        assert_eq!(replica.committed_end(Offset(9)), Some(Offset(0)));
     }
 }

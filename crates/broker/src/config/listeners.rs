@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+pub use whimbrel_state::controller::control::SecurityProtocol;
+
 use super::error::{ConfigError, Origin};
 use super::layers::Layers;
 use super::setting::Setting;
@@ -10,34 +12,6 @@ use super::table::{
     ADVERTISED_LISTENERS, INTER_BROKER_LISTENER_NAME, LISTENER_SECURITY_PROTOCOL_MAP, LISTENERS,
     SECURITY_INTER_BROKER_PROTOCOL,
 };
-
-/// How bytes on a listener are protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum SecurityProtocol {
-    Plaintext,
-    Ssl,
-    SaslPlaintext,
-    SaslSsl,
-}
-
-impl SecurityProtocol {
-    /// Kafka's name, as in `listener.security.protocol.map` and in a broker's registration.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Plaintext => "PLAINTEXT",
-            Self::Ssl => "SSL",
-            Self::SaslPlaintext => "SASL_PLAINTEXT",
-            Self::SaslSsl => "SASL_SSL",
-        }
-    }
-
-    fn parse(name: &str) -> Option<Self> {
-        [Self::Plaintext, Self::Ssl, Self::SaslPlaintext, Self::SaslSsl]
-            .into_iter()
-            .find(|protocol| protocol.name() == name)
-    }
-}
 
 /// A named address: where to listen, or what to tell clients.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +77,8 @@ fn protocol_map(layers: &Layers) -> Result<BTreeMap<String, SecurityProtocol>, C
     let setting = &LISTENER_SECURITY_PROTOCOL_MAP;
     let mut map = BTreeMap::new();
     for pair in text(layers, setting)?.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
-        let parsed = pair.split_once(':').and_then(|(name, protocol)| Some((name, SecurityProtocol::parse(protocol)?)));
+        let parsed =
+            pair.split_once(':').and_then(|(name, protocol)| Some((name, SecurityProtocol::from_name(protocol)?)));
         let Some((name, protocol)) = parsed else {
             let allowed = "NAME:PROTOCOL with one of PLAINTEXT, SSL, SASL_PLAINTEXT, SASL_SSL";
             return Err(invalid(layers, setting, pair, allowed));

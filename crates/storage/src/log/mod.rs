@@ -25,6 +25,7 @@ mod read;
 mod recover;
 mod retention;
 mod roll;
+mod serve;
 mod truncate;
 
 use std::path::PathBuf;

@@ -45,7 +45,7 @@ impl Hints {
         *self = Self::default();
     }
 
-    fn find(&self, offset: i64, base: i64) -> Option<u64> {
+    pub(super) fn find(&self, offset: i64, base: i64) -> Option<u64> {
         self.hints.iter().find(|h| h.offset == offset && h.base == base && h.position != 0).map(|h| h.position)
     }
 

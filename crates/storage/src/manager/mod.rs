@@ -290,6 +290,12 @@ impl LogManager {
     }
 }
 
+impl std::fmt::Debug for LogManager {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LogManager").field("dirs", &self.config.dirs).field("logs", &self.len()).finish()
+    }
+}
+
 fn dir_status(dir: &LogDir) -> DirStatus {
     let space = rustix::fs::statvfs(dir.path()).ok();
     let bytes = |blocks: u64, size: u64| i64::try_from(blocks.saturating_mul(size)).unwrap_or(i64::MAX);

@@ -1,0 +1,129 @@
+//! What all handlers share.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use whimbrel_model::NodeId;
+use whimbrel_state::fetch_session::FetchSessions;
+use whimbrel_storage::LogManager;
+
+use crate::config::{BrokerConfig, TopicConfig};
+use crate::controller::ControllerHandle;
+use crate::coordination::Coordination;
+use crate::metadata_cache::MetadataCache;
+use crate::metrics::Metrics;
+use crate::replica_manager::ReplicaManager;
+
+/// One broker.
+pub struct Broker {
+    pub node_id: NodeId,
+    pub cluster_id: Arc<str>,
+    /// Replaced when a dynamic value changes.
+    config: ArcSwap<BrokerConfig>,
+    /// The settings of all topics that have none of their own.
+    default_topic_config: ArcSwap<TopicConfig>,
+    /// Dynamic values as last heard: of all brokers, and of this one.
+    dynamic: Mutex<(BTreeMap<String, String>, BTreeMap<String, String>)>,
+    pub coordination: Coordination,
+    controller: OnceLock<ControllerHandle>,
+    pub metadata: Arc<MetadataCache>,
+    pub replicas: Arc<ReplicaManager>,
+    pub fetch_sessions: Mutex<FetchSessions>,
+    pub metrics: Arc<Metrics>,
+}
+
+impl Broker {
+    pub(crate) fn assemble(
+        config: BrokerConfig,
+        node_id: NodeId,
+        cluster_id: Arc<str>,
+        coordination: Coordination,
+        logs: Arc<LogManager>,
+        metrics: Arc<Metrics>,
+    ) -> Self {
+        let metadata = Arc::new(MetadataCache::default());
+        Self {
+            node_id,
+            cluster_id,
+            default_topic_config: ArcSwap::from_pointee(config.topics.config.clone()),
+            fetch_sessions: Mutex::new(FetchSessions::new(config.network.fetch_sessions_max)),
+            config: ArcSwap::from_pointee(config),
+            dynamic: Mutex::default(),
+            coordination,
+            controller: OnceLock::new(),
+            replicas: Arc::new(ReplicaManager::new(node_id, logs, metadata.clone())),
+            metadata,
+            metrics,
+        }
+    }
+
+    /// The configuration in force. Cheap; take it once per request.
+    pub fn config(&self) -> arc_swap::Guard<Arc<BrokerConfig>> {
+        self.config.load()
+    }
+
+    /// The settings of topics that have none of their own.
+    pub fn default_topic_config(&self) -> Arc<TopicConfig> {
+        self.default_topic_config.load_full()
+    }
+
+    /// Takes other dynamic values of all brokers or of this one; the rest stays.
+    pub(crate) fn set_dynamic(
+        &self,
+        of_all: Option<&BTreeMap<String, String>>,
+        of_this: Option<&BTreeMap<String, String>>,
+    ) {
+        let mut dynamic = self.dynamic.lock();
+        if let Some(of_all) = of_all {
+            dynamic.0.clone_from(of_all);
+        }
+        if let Some(of_this) = of_this {
+            dynamic.1.clone_from(of_this);
+        }
+        match self.config.load().with_dynamic(&dynamic.0, &dynamic.1) {
+            Ok(config) => {
+                self.default_topic_config.store(Arc::new(config.topics.config.clone()));
+                self.config.store(Arc::new(config));
+                tracing::info!("dynamic broker configuration changed");
+            }
+            Err(error) => tracing::error!("the dynamic broker configuration is not used: {error}"),
+        }
+        drop(dynamic);
+        for topic in self.replicas.topics() {
+            self.replicas.set_topic_config(&topic, &self.topic_config(&topic));
+        }
+    }
+
+    pub(crate) fn set_controller(&self, controller: ControllerHandle) {
+        // Set once, by the start; a second call would change nothing.
+        let _ = self.controller.set(controller);
+    }
+
+    /// Who is controller; `None` before this broker looks.
+    pub fn controller(&self) -> Option<&ControllerHandle> {
+        self.controller.get()
+    }
+
+    /// Whether clients are served in full; otherwise what is waited for.
+    ///
+    /// # Errors
+    /// What is waited for.
+    pub fn ready(&self) -> Result<(), String> {
+        if self.metadata.image().controller.is_none() {
+            return Err("waiting for the controller".to_owned());
+        }
+        match self.replicas.logs().dirs().into_iter().find_map(|dir| Some((dir.path, dir.offline?))) {
+            Some((path, reason)) => Err(format!("log directory {} is offline: {reason}", path.display())),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker").field("node_id", &self.node_id).field("cluster_id", &self.cluster_id).finish()
+    }
+}

@@ -1,0 +1,195 @@
+//! One file per API, and the one table of what is served.
+//!
+//! A handler sees one version of one request and makes its answer. It knows versions where their meaning differs; what
+//! only concerns the encoding is the business of `wire`. Handlers run on the worker of the connection: they may wait,
+//! but never block.
+
+mod api_versions;
+mod authorized_operations;
+mod delete_records;
+mod describe_log_dirs;
+mod describe_producers;
+mod describe_topic_partitions;
+mod errors;
+mod fetch;
+mod list_offsets;
+mod metadata;
+mod offset_for_leader_epoch;
+mod produce;
+
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use whimbrel_model::LeaderEpoch;
+use whimbrel_wire::{
+    ApiKey, ApiVersionsRequest, DecodeError, DeleteRecordsRequest, DescribeLogDirsRequest, DescribeProducersRequest,
+    DescribeTopicPartitionsRequest, EncodeError, FetchRequest, Frame, ListOffsetsRequest, MetadataRequest,
+    OffsetForLeaderEpochRequest, Reader, Request, RequestHeader, Str,
+};
+
+use crate::Broker;
+
+pub(crate) use errors::ToErrorCode;
+
+/// What one connection is, for all of its requests.
+pub struct ConnectionContext {
+    pub broker: Arc<Broker>,
+    /// The listener's name, upper case. Addresses given to this client are those of this listener.
+    pub listener: Arc<str>,
+    pub peer: SocketAddr,
+}
+
+impl ConnectionContext {
+    /// Called once when the connection has ended.
+    pub fn closed(&self) {
+        self.broker.metrics.connection_closed(&self.listener);
+    }
+}
+
+impl fmt::Debug for ConnectionContext {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectionContext").field("listener", &self.listener).field("peer", &self.peer).finish()
+    }
+}
+
+/// One request, without its body.
+#[derive(Debug)]
+pub struct RequestContext {
+    pub connection: Arc<ConnectionContext>,
+    pub client_id: Option<Str>,
+    pub version: i16,
+}
+
+impl RequestContext {
+    pub fn broker(&self) -> &Arc<Broker> {
+        &self.connection.broker
+    }
+
+    /// The client id, or nothing if it gave none.
+    pub fn client_id(&self) -> &str {
+        self.client_id.as_ref().map_or("", Str::as_str)
+    }
+
+    /// The client's address as Kafka shows it: a slash and the IP address.
+    pub fn client_host(&self) -> String {
+        format!("/{}", self.connection.peer.ip().to_canonical())
+    }
+}
+
+/// What is sent back.
+pub enum Answer {
+    Reply(Frame),
+    /// Nothing: produce with `acks=0`.
+    Silent,
+    /// The connection is closed; the text goes to the log.
+    Close(String),
+    /// The effects of the request are in place, its answer waits for them to be committed. The next Produce may start.
+    Waiting(Pin<Box<dyn Future<Output = Answer>>>),
+}
+
+/// Why a request ends its connection, as in Kafka.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    #[error("request header cannot be decoded: {0}")]
+    Header(DecodeError),
+    #[error("api key {api_key} is not served")]
+    UnknownApi { api_key: i16 },
+    #[error("{api} version {version} is not served; this broker serves {low} to {high}")]
+    UnsupportedVersion { api: &'static str, version: i16, low: i16, high: i16 },
+    #[error("{api} version {version} request cannot be decoded: {source}")]
+    Body { api: &'static str, version: i16, source: DecodeError },
+    #[error("{api} version {version} response cannot be encoded: {source}")]
+    Response { api: &'static str, version: i16, source: EncodeError },
+}
+
+/// Whether this frame may start while an earlier request of its connection waits for its records to be committed.
+pub fn may_overtake_waiting(frame: &[u8]) -> bool {
+    frame.first_chunk::<2>().is_some_and(|key| i16::from_be_bytes(*key) == ApiKey::Produce as i16)
+}
+
+/// The leader epoch in a request: clients that do not check send -1.
+fn known_epoch(epoch: i32) -> Option<LeaderEpoch> {
+    (0 <= epoch).then_some(LeaderEpoch(epoch))
+}
+
+/// The request's body, not yet decoded.
+struct Body<'a>(Reader<'a>);
+
+impl Body<'_> {
+    fn decode<R: Request>(mut self, version: i16) -> Result<R, RequestError> {
+        R::decode(&mut self.0, version).map_err(|source| RequestError::Body { api: R::KEY.name(), version, source })
+    }
+}
+
+/// Declares [`SERVED`] and the dispatch to handlers, from one line per API: the versions that are advertised, and the
+/// handler. `async fn(&RequestContext, Request, version: i16) -> Response`.
+macro_rules! served {
+    ($($api:ident $low:literal..=$high:literal, $request:ident => $handler:path;)*) => {
+        /// Every API that this broker serves, with the versions that it advertises.
+        pub const SERVED: &[(ApiKey, RangeInclusive<i16>)] =
+            &[(ApiKey::Produce, produce::VERSIONS), $((ApiKey::$api, $low..=$high)),*];
+
+        async fn route(context: RequestContext, header: &RequestHeader, body: Body<'_>) -> Result<Answer, RequestError> {
+            let version = context.version;
+            match header.api() {
+                Some(ApiKey::Produce) => produce::answer(&context, header.correlation_id, body.decode(version)?).await,
+                $(Some(ApiKey::$api) => {
+                    let request: $request = body.decode(version)?;
+                    // Boxed, so that the future of a connection is not as large as that of the largest handler.
+                    let response = Box::pin($handler(&context, request, version)).await;
+                    reply::<$request>(version, header.correlation_id, &response)
+                })*
+                _ => Err(RequestError::UnknownApi { api_key: header.api_key }),
+            }
+        }
+    };
+}
+
+served! {
+    Fetch 4..=18, FetchRequest => fetch::handle;
+    ListOffsets 0..=11, ListOffsetsRequest => list_offsets::handle;
+    Metadata 0..=13, MetadataRequest => metadata::handle;
+    ApiVersions 0..=4, ApiVersionsRequest => api_versions::handle;
+    DeleteRecords 0..=2, DeleteRecordsRequest => delete_records::handle;
+    OffsetForLeaderEpoch 0..=4, OffsetForLeaderEpochRequest => offset_for_leader_epoch::handle;
+    DescribeLogDirs 0..=5, DescribeLogDirsRequest => describe_log_dirs::handle;
+    DescribeProducers 0..=0, DescribeProducersRequest => describe_producers::handle;
+    DescribeTopicPartitions 0..=0, DescribeTopicPartitionsRequest => describe_topic_partitions::handle;
+}
+
+/// Handles one frame. What the request does has been done, in order, when this returns; only its answer may wait.
+///
+/// # Errors
+/// The frame is no request that this broker serves: the connection is closed, as in Kafka.
+pub async fn dispatch(connection: &Arc<ConnectionContext>, frame: Bytes) -> Result<Answer, RequestError> {
+    let mut reader = Reader::new(&frame);
+    let header = RequestHeader::decode(&mut reader).map_err(RequestError::Header)?;
+    let api = header.api().ok_or(RequestError::UnknownApi { api_key: header.api_key })?;
+    let version = header.api_version;
+    let versions = served_versions(api).ok_or(RequestError::UnknownApi { api_key: header.api_key })?;
+    if !versions.contains(&version) {
+        if api == ApiKey::ApiVersions {
+            return reply::<ApiVersionsRequest>(0, header.correlation_id, &api_versions::unsupported());
+        }
+        let (low, high) = (*versions.start(), *versions.end());
+        return Err(RequestError::UnsupportedVersion { api: api.name(), version, low, high });
+    }
+    let context = RequestContext { connection: connection.clone(), client_id: header.client_id.clone(), version };
+    route(context, &header, Body(reader)).await
+}
+
+/// The versions of `api` that are advertised; `None` if it is not served.
+pub fn served_versions(api: ApiKey) -> Option<&'static RangeInclusive<i16>> {
+    SERVED.iter().find(|(key, _)| *key == api).map(|(_, versions)| versions)
+}
+
+fn reply<R: Request>(version: i16, correlation_id: i32, response: &R::Response) -> Result<Answer, RequestError> {
+    Frame::response::<R>(response, version, correlation_id)
+        .map(Answer::Reply)
+        .map_err(|source| RequestError::Response { api: R::KEY.name(), version, source })
+}

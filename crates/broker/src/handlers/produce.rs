@@ -1,0 +1,350 @@
+//! Produce, versions 3 to 13: records in, offsets out (KIP-98, KIP-467, KIP-516, KIP-951).
+//!
+//! Versions 0 to 2 carry message formats that are not stored; they are advertised, as Kafka 4 does, because librdkafka
+//! stops compressing when they are missing (KAFKA-18659), and a request with one of them ends its connection.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use whimbrel_model::record::{BatchHeader, Codec};
+use whimbrel_model::{ErrorCode, LeaderEpoch, Offset};
+use whimbrel_storage::AppendOrigin;
+use whimbrel_wire::produce::{
+    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, TopicProduceData, TopicProduceResponse,
+};
+use whimbrel_wire::{ProduceRequest, ProduceResponse, Records};
+
+use super::errors::{ToErrorCode, leader_hint};
+use super::{Answer, RequestContext, RequestError, reply};
+use crate::purgatory::{Event, Waiter};
+use crate::replica_manager::{AppendError, Partition, Registration, RequiredAcks};
+use crate::time;
+
+/// What is decoded. What is advertised starts at 0.
+pub const VERSIONS: RangeInclusive<i16> = 3..=13;
+
+/// The only client id that may write to internal topics, as in Kafka.
+const ADMIN_CLIENT_ID: &str = "__admin_client";
+
+/// Appends, and answers at once or when the records are committed.
+///
+/// # Errors
+/// The response cannot be encoded.
+pub async fn answer(
+    context: &RequestContext,
+    correlation_id: i32,
+    request: ProduceRequest,
+) -> Result<Answer, RequestError> {
+    let version = context.version;
+    let (acks, timeout_ms) = (request.acks, request.timeout_ms);
+    let mut appended = append_all(context, request);
+    match acks {
+        0 => Ok(silent(&appended.response)),
+        -1 => {
+            appended.settle();
+            if appended.pending.is_empty() {
+                return appended.reply(context, correlation_id);
+            }
+            let context = RequestContext { connection: context.connection.clone(), client_id: None, version };
+            Ok(Answer::Waiting(Box::pin(async move {
+                let deadline = Instant::now() + Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
+                appended.wait(deadline).await;
+                appended.reply(&context, correlation_id).unwrap_or_else(|error| Answer::Close(error.to_string()))
+            })))
+        }
+        _ => appended.reply(context, correlation_id),
+    }
+}
+
+/// With `acks=0` there is no response; a closed connection is the only way to say that something failed.
+fn silent(response: &ProduceResponse) -> Answer {
+    let failed = response.responses.iter().flat_map(|topic| &topic.partition_responses).find(|p| p.error_code != 0);
+    match failed {
+        None => Answer::Silent,
+        Some(partition) => {
+            let code = ErrorCode::from_code(partition.error_code);
+            Answer::Close(format!("produce with acks=0 failed with {code}; closing tells the client to refresh"))
+        }
+    }
+}
+
+/// The response as far as it is known, and what it waits for.
+struct Appended {
+    response: ProduceResponse,
+    pending: Vec<Pending>,
+}
+
+/// A partition whose records are in the log and not yet committed.
+struct Pending {
+    /// Where its result is in the response.
+    topic: usize,
+    partition: usize,
+    replica: Arc<Partition>,
+    /// The offset after the last record.
+    end: Offset,
+    epoch: LeaderEpoch,
+}
+
+impl Appended {
+    /// Takes off the list what is committed or has failed.
+    fn settle(&mut self) {
+        let response = &mut self.response;
+        self.pending.retain(|pending| match pending.replica.is_committed(pending.end, pending.epoch) {
+            Ok(committed) => !committed,
+            Err(error) => {
+                fail(response, pending, error.error_code());
+                false
+            }
+        });
+    }
+
+    async fn wait(&mut self, deadline: Instant) {
+        let waiter = Waiter::new();
+        let _watches: Vec<Registration> = self
+            .pending
+            .iter()
+            .flat_map(|pending| {
+                [Event::HighWatermark, Event::Flushed].map(|event| pending.replica.watch(&waiter, event, pending.end))
+            })
+            .collect();
+        loop {
+            self.settle();
+            if self.pending.is_empty() {
+                return;
+            }
+            if !waiter.woken_before(deadline).await {
+                break;
+            }
+        }
+        for pending in std::mem::take(&mut self.pending) {
+            fail(&mut self.response, &pending, ErrorCode::RequestTimedOut);
+        }
+    }
+
+    fn reply(mut self, context: &RequestContext, correlation_id: i32) -> Result<Answer, RequestError> {
+        if context.version >= 10 {
+            self.name_leaders(context);
+        }
+        reply::<ProduceRequest>(context.version, correlation_id, &self.response)
+    }
+
+    /// Tells clients where to go instead, so that they need no metadata request first (KIP-951).
+    fn name_leaders(&mut self, context: &RequestContext) {
+        let image = context.broker().metadata.image();
+        let mut leaders = Vec::new();
+        for topic in &mut self.response.responses {
+            let known =
+                if context.version >= 13 { image.topic_by_id(topic.topic_id) } else { image.topic(&topic.name) };
+            for partition in &mut topic.partition_responses {
+                if partition.error_code != ErrorCode::NotLeaderOrFollower.code() {
+                    continue;
+                }
+                if let Some(state) = known.and_then(|topic| topic.partitions.get(&partition.index)) {
+                    partition.current_leader = whimbrel_wire::produce::LeaderIdAndEpoch {
+                        leader_id: state.leader.0,
+                        leader_epoch: state.leader_epoch.0,
+                    };
+                    leaders.push(state.leader);
+                }
+            }
+        }
+        self.response.node_endpoints = leader_hint(&image, &context.connection.listener, leaders)
+            .map(|node| whimbrel_wire::produce::NodeEndpoint {
+                node_id: node.id,
+                host: node.host,
+                port: node.port,
+                rack: node.rack,
+            })
+            .collect();
+    }
+}
+
+fn fail(response: &mut ProduceResponse, pending: &Pending, code: ErrorCode) {
+    let partition = &mut response.responses[pending.topic].partition_responses[pending.partition];
+    *partition = PartitionProduceResponse { index: partition.index, ..failed(code, None) };
+}
+
+fn failed(code: ErrorCode, message: Option<String>) -> PartitionProduceResponse {
+    PartitionProduceResponse {
+        error_code: code.code(),
+        base_offset: -1,
+        log_append_time_ms: -1,
+        log_start_offset: -1,
+        error_message: message.map(Into::into),
+        ..Default::default()
+    }
+}
+
+/// Appends every partition's records in the order of the request.
+fn append_all(context: &RequestContext, request: ProduceRequest) -> Appended {
+    let mut appended = Appended { response: ProduceResponse::default(), pending: Vec::new() };
+    let now_ms = time::wall_clock_ms();
+    for (topic_index, topic) in request.topic_data.into_iter().enumerate() {
+        let target = Target::find(context, &topic, request.acks);
+        let mut results = Vec::with_capacity(topic.partition_data.len());
+        for (index, data) in topic.partition_data.into_iter().enumerate() {
+            let number = data.index;
+            let result = match target.append(context, data, now_ms) {
+                Ok((result, committing)) => {
+                    appended.pending.extend(committing.map(|(replica, end, epoch)| Pending {
+                        topic: topic_index,
+                        partition: index,
+                        replica,
+                        end,
+                        epoch,
+                    }));
+                    result
+                }
+                Err(refused) => refused.into_response(),
+            };
+            results.push(PartitionProduceResponse { index: number, ..result });
+        }
+        appended.response.responses.push(TopicProduceResponse {
+            name: topic.name,
+            topic_id: topic.topic_id,
+            partition_responses: results,
+            ..Default::default()
+        });
+    }
+    appended
+}
+
+type Committing = (Arc<Partition>, Offset, LeaderEpoch);
+
+/// A refusal of one partition's records.
+struct Refused {
+    code: ErrorCode,
+    message: Option<String>,
+    record_errors: Vec<BatchIndexAndErrorMessage>,
+    log_start: Option<Offset>,
+}
+
+impl Refused {
+    fn new(code: ErrorCode) -> Self {
+        Self { code, message: None, record_errors: Vec::new(), log_start: None }
+    }
+
+    fn because(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { message: Some(message.into()), ..Self::new(code) }
+    }
+
+    fn into_response(self) -> PartitionProduceResponse {
+        PartitionProduceResponse {
+            record_errors: self.record_errors,
+            log_start_offset: self.log_start.map_or(-1, |offset| offset.0),
+            ..failed(self.code, self.message)
+        }
+    }
+}
+
+/// Where the records of one topic of the request go.
+struct Target<'a> {
+    name: Result<Arc<str>, ErrorCode>,
+    acks: i16,
+    context: &'a RequestContext,
+}
+
+impl<'a> Target<'a> {
+    fn find(context: &'a RequestContext, topic: &TopicProduceData, acks: i16) -> Self {
+        let image = context.broker().metadata.image();
+        let name = if context.version >= 13 {
+            image.topic_by_id(topic.topic_id).map(|topic| topic.name.clone()).ok_or(ErrorCode::UnknownTopicId)
+        } else {
+            image.topic(&topic.name).map(|topic| topic.name.clone()).ok_or(ErrorCode::UnknownTopicOrPartition)
+        };
+        Self { name, acks, context }
+    }
+
+    /// What the response says of the partition, and what to wait for with `acks=all`.
+    fn append(
+        &self,
+        context: &RequestContext,
+        data: PartitionProduceData,
+        now_ms: i64,
+    ) -> Result<(PartitionProduceResponse, Option<Committing>), Refused> {
+        let broker = self.context.broker();
+        let name = self.name.as_ref().map_err(|code| Refused::new(*code))?;
+        let records = data.records.map(Records::into_bytes).unwrap_or_default();
+        check_form(&records, context.version)?;
+        let acks = match self.acks {
+            -1 => RequiredAcks::All,
+            0 | 1 => RequiredAcks::Leader,
+            _ => return Err(Refused::new(ErrorCode::InvalidRequiredAcks)),
+        };
+        if is_internal(name) && context.client_id() != ADMIN_CLIENT_ID {
+            return Err(Refused::because(
+                ErrorCode::InvalidTopicException,
+                format!("cannot append to internal topic {name}"),
+            ));
+        }
+        let partition =
+            broker.replicas.partition(name, data.index).map_err(|error| Refused::new(error.error_code()))?;
+        let info = partition
+            .append(&records, acks, AppendOrigin::Client, now_ms)
+            .map_err(|error| refusal(&error, &partition))?;
+        let result = PartitionProduceResponse {
+            base_offset: info.first_offset.0,
+            log_append_time_ms: info.log_append_time,
+            log_start_offset: info.log_start_offset.0,
+            ..Default::default()
+        };
+        let committing = (acks == RequiredAcks::All).then(|| (partition, info.last_offset + 1, info.leader_epoch));
+        Ok((result, committing))
+    }
+}
+
+/// `__consumer_offsets` and `__transaction_state`: written by the broker itself.
+fn is_internal(topic: &str) -> bool {
+    crate::topics::is_internal(topic)
+}
+
+/// What Kafka checks before it looks at the partition: one v2 batch, in a codec that the version may carry.
+fn check_form(records: &Bytes, version: i16) -> Result<(), Refused> {
+    let invalid = |what: &str| {
+        Err(Refused::because(
+            ErrorCode::InvalidRecord,
+            format!("Produce version {version} carries exactly one batch of magic 2 for a partition: {what}"),
+        ))
+    };
+    if records.is_empty() {
+        return invalid("there is none");
+    }
+    let header = match BatchHeader::parse(records) {
+        Ok(header) => header,
+        Err(error) => return invalid(&error.to_string()),
+    };
+    if header.size_in_bytes() < records.len() {
+        return invalid("there are more bytes after the first");
+    }
+    if version < 7 && header.attributes.codec().is_ok_and(|codec| codec == Codec::Zstd) {
+        return Err(Refused::because(
+            ErrorCode::UnsupportedCompressionType,
+            format!("Produce version {version} cannot carry zstd: version 7 is the first"),
+        ));
+    }
+    if header.attributes.is_transactional() {
+        // No transaction can be open, since no transactional id was ever given a producer id here (KIP-890).
+        let code = if version >= 11 { ErrorCode::TransactionAbortable } else { ErrorCode::InvalidTxnState };
+        return Err(Refused::because(code, "the partition is not part of an ongoing transaction"));
+    }
+    Ok(())
+}
+
+fn refusal(error: &AppendError, partition: &Partition) -> Refused {
+    if error.is_storage() {
+        tracing::warn!(partition = %partition.topic_partition, "append failed: {error}");
+    }
+    let record_errors = error.record_errors().into_iter().map(|(index, message)| BatchIndexAndErrorMessage {
+        batch_index: index,
+        batch_index_error_message: Some(message.into()),
+    });
+    Refused {
+        code: error.error_code(),
+        message: Some(error.to_string()),
+        record_errors: record_errors.collect(),
+        log_start: Some(partition.log.log_start_offset()),
+    }
+}

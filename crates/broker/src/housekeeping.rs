@@ -1,0 +1,88 @@
+//! What a broker does from time to time, whether or not anybody asks: checkpoints, retention, deletion of old files.
+//!
+//! One task for all of it. Each pass goes over all logs on a thread that may block; a pass that takes longer than its
+//! interval is not started twice.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio_util::sync::CancellationToken;
+use whimbrel_storage::LogManager;
+
+use crate::config::LogSettings;
+use crate::time;
+
+/// How often files whose time has come are removed (`file.delete.delay.ms` after their deletion).
+const DELETION_INTERVAL: Duration = Duration::from_secs(1);
+
+/// `log.flush.scheduler.interval.ms` is off by default in Kafka; the topics' own `flush.ms` is looked at this often.
+const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Runs until `stop`.
+pub async fn run(logs: Arc<LogManager>, settings: LogSettings, stop: CancellationToken) {
+    let every = |period: Duration, first: Duration| {
+        let mut interval = interval_at(Instant::now() + first, period.max(Duration::from_millis(1)));
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        interval
+    };
+    let recovery = settings.recovery_point_checkpoint_interval;
+    let start = settings.start_offset_checkpoint_interval;
+    let high_watermark = settings.high_watermark_checkpoint_interval;
+    let flush = settings.flush_scheduler_interval.unwrap_or(FLUSH_INTERVAL);
+    let mut recovery = every(recovery, recovery);
+    let mut start = every(start, start);
+    let mut high_watermark = every(high_watermark, high_watermark);
+    let mut retention = every(settings.retention_check_interval, settings.initial_task_delay);
+    let mut flush = every(flush, flush);
+    let mut deletion = every(DELETION_INTERVAL, DELETION_INTERVAL);
+    loop {
+        let pass = tokio::select! {
+            () = stop.cancelled() => return,
+            _ = recovery.tick() => Pass::RecoveryPoints,
+            _ = start.tick() => Pass::LogStarts,
+            _ = high_watermark.tick() => Pass::HighWatermarks,
+            _ = retention.tick() => Pass::Retention,
+            _ = flush.tick() => Pass::Flush,
+            _ = deletion.tick() => Pass::Deletion,
+        };
+        if pass == Pass::Deletion && logs.next_deletion_ms().is_none_or(|due| time::wall_clock_ms() < due) {
+            continue;
+        }
+        let logs = logs.clone();
+        if tokio::task::spawn_blocking(move || pass.run(&logs)).await.is_err() {
+            tracing::error!(?pass, "a housekeeping pass panicked");
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pass {
+    RecoveryPoints,
+    LogStarts,
+    HighWatermarks,
+    Retention,
+    Flush,
+    Deletion,
+}
+
+impl Pass {
+    fn run(self, logs: &LogManager) {
+        let now_ms = time::wall_clock_ms();
+        match self {
+            Self::RecoveryPoints => logs.checkpoint_recovery_points(),
+            Self::LogStarts => logs.checkpoint_log_starts(),
+            Self::HighWatermarks => logs.checkpoint_high_watermarks(),
+            Self::Flush => logs.flush_pass(now_ms),
+            Self::Retention => {
+                let totals = logs.retention_pass(now_ms);
+                if 0 < totals.segments {
+                    tracing::info!(segments = totals.segments, bytes = totals.bytes, "retention removed segments");
+                }
+            }
+            Self::Deletion => {
+                logs.deletion_pass(now_ms);
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Requests that wait for a partition to move: produce with `acks=all`, fetch with `min.bytes`.
+//!
+//! A waiting request is one [`Waiter`], registered at each partition it waits for with the offset that it wants to see
+//! passed. Whoever moves the partition wakes only those whose offset is reached. The waiting task holds its own deadline
+//! on the runtime's timer wheel; a partition has neither timer nor task, and an empty list costs one word and a lock.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use whimbrel_model::Offset;
+
+/// What a waiter wants to see moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// The high watermark of the partition.
+    HighWatermark,
+    /// The offset below which everything is on disk.
+    Flushed,
+}
+
+/// One waiting request. Woken when any of its registrations fires.
+#[derive(Debug, Default)]
+pub struct Waiter {
+    woken: Notify,
+}
+
+impl Waiter {
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Returns when woken since the last call, or when `deadline` has passed (`false`).
+    pub async fn woken_before(&self, deadline: tokio::time::Instant) -> bool {
+        tokio::time::timeout_at(deadline, self.woken.notified()).await.is_ok()
+    }
+
+    /// As [`Waiter::woken_before`], counted from now.
+    pub async fn woken_within(&self, limit: Duration) -> bool {
+        tokio::time::timeout(limit, self.woken.notified()).await.is_ok()
+    }
+}
+
+/// The waiters of one partition.
+#[derive(Debug, Default)]
+pub struct WatchList {
+    /// Lets the hot path pass by without the lock. Changed under the lock.
+    count: AtomicUsize,
+    watches: Mutex<Vec<Watch>>,
+}
+
+#[derive(Debug)]
+struct Watch {
+    event: Event,
+    /// Wake once the event's offset is at least this.
+    target: Offset,
+    waiter: Arc<Waiter>,
+}
+
+/// Something that can be waited for.
+pub trait Watched {
+    fn watches(&self) -> &WatchList;
+}
+
+/// A registration; dropping it takes the waiter off the list.
+#[derive(Debug)]
+pub struct Registration<P: Watched> {
+    owner: Arc<P>,
+    waiter: Arc<Waiter>,
+    event: Event,
+}
+
+impl WatchList {
+    /// Puts `waiter` on the list of `owner` until the registration is dropped. The caller looks at the partition
+    /// *again* after this, since it may have moved in between.
+    pub fn register<P: Watched>(owner: &Arc<P>, waiter: &Arc<Waiter>, event: Event, target: Offset) -> Registration<P> {
+        let list = owner.watches();
+        let mut watches = list.watches.lock();
+        watches.push(Watch { event, target, waiter: waiter.clone() });
+        list.count.store(watches.len(), Ordering::SeqCst);
+        drop(watches);
+        Registration { owner: owner.clone(), waiter: waiter.clone(), event }
+    }
+
+    /// Wakes those that wait for `event` to reach `at` or less.
+    pub fn reached(&self, event: Event, at: Offset) {
+        // SeqCst on both sides: either the mover sees the registration here, or the registered one sees the move when
+        // it looks again.
+        if self.count.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        for watch in self.watches.lock().iter() {
+            if watch.event == event && watch.target <= at {
+                watch.waiter.woken.notify_one();
+            }
+        }
+    }
+
+    /// Wakes all, since the partition changed its leader, went offline or was truncated.
+    pub fn changed(&self) {
+        for watch in self.watches.lock().iter() {
+            watch.waiter.woken.notify_one();
+        }
+    }
+
+    /// Registrations now.
+    pub fn len(&self) -> usize {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl<P: Watched> Drop for Registration<P> {
+    fn drop(&mut self) {
+        let list = self.owner.watches();
+        let mut watches = list.watches.lock();
+        let own = |watch: &Watch| watch.event == self.event && Arc::ptr_eq(&watch.waiter, &self.waiter);
+        if let Some(at) = watches.iter().position(own) {
+            watches.swap_remove(at);
+        }
+        if watches.is_empty() {
+            // An idle partition keeps no memory for the waiters it once had.
+            *watches = Vec::new();
+        }
+        list.count.store(watches.len(), Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Partition(WatchList);
+    impl Watched for Partition {
+        fn watches(&self) -> &WatchList {
+            &self.0
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn only_those_whose_offset_is_reached_are_woken() {
+        let partition = Arc::new(Partition(WatchList::default()));
+        let (near, far) = (Waiter::new(), Waiter::new());
+        let near_watch = WatchList::register(&partition, &near, Event::HighWatermark, Offset(5));
+        let _far_watch = WatchList::register(&partition, &far, Event::HighWatermark, Offset(9));
+        partition.0.reached(Event::Flushed, Offset(100));
+        partition.0.reached(Event::HighWatermark, Offset(5));
+        let limit = Duration::from_secs(1);
+        assert!(near.woken_within(limit).await);
+        assert!(!far.woken_within(limit).await);
+        drop(near_watch);
+        assert_eq!(partition.0.len(), 1);
+        partition.0.changed();
+        assert!(far.woken_within(limit).await);
+    }
+}

@@ -1,0 +1,173 @@
+//! The partitions that this broker holds, and what the controller tells about them.
+
+mod control;
+mod errors;
+mod partition;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use whimbrel_model::record::{self, Codec, Compression};
+use whimbrel_model::{BrokerEpoch, ControllerEpoch, NodeId, Offset, TopicPartition};
+use whimbrel_storage::{AppendRules, LogConfig, LogManager, TargetCompression};
+
+pub use control::RoleChanges;
+pub use errors::{AppendError, ControlError, PartitionError, ReadError};
+pub use partition::{
+    FetchRead, Isolation, Offsets, Partition, Registration, RequiredAcks, TimestampAnswer, TimestampQuery,
+};
+
+use crate::config::{CompressionType, TimestampType, TopicConfig};
+use crate::metadata_cache::MetadataCache;
+
+/// Where a log's settings come from when it is made.
+pub type ConfigFor<'a> = &'a (dyn Fn(&str) -> Arc<TopicConfig> + Sync);
+
+/// All partitions of this broker.
+///
+/// Look-ups take no lock. Changes come from the controller, one request at a time.
+#[derive(Debug)]
+pub struct ReplicaManager {
+    own: NodeId,
+    logs: Arc<LogManager>,
+    metadata: Arc<MetadataCache>,
+    topics: papaya::HashMap<Arc<str>, Arc<HostedTopic>, foldhash::fast::RandomState>,
+    /// Serializes control requests.
+    control: Mutex<Epochs>,
+}
+
+/// The highest epochs seen; they fence earlier controllers and requests for earlier lives of this broker.
+#[derive(Debug)]
+struct Epochs {
+    controller: ControllerEpoch,
+    broker: BrokerEpoch,
+}
+
+/// The partitions of one topic on this broker.
+#[derive(Debug, Default)]
+struct HostedTopic {
+    partitions: ArcSwap<BTreeMap<i32, Arc<Partition>>>,
+}
+
+impl ReplicaManager {
+    pub fn new(own: NodeId, logs: Arc<LogManager>, metadata: Arc<MetadataCache>) -> Self {
+        let control = Mutex::new(Epochs { controller: ControllerEpoch(-1), broker: BrokerEpoch(-1) });
+        Self { own, logs, metadata, topics: papaya::HashMap::default(), control }
+    }
+
+    /// The files of all partitions.
+    pub fn logs(&self) -> &Arc<LogManager> {
+        &self.logs
+    }
+
+    /// The partition, if it is on this broker.
+    ///
+    /// # Errors
+    /// It does not exist, or not here, or its directory is offline.
+    pub fn partition(&self, topic: &str, index: i32) -> Result<Arc<Partition>, PartitionError> {
+        if let Some(hosted) = self.topics.pin().get(topic)
+            && let Some(partition) = hosted.partitions.load().get(&index)
+        {
+            return Ok(partition.clone());
+        }
+        let topic_partition = TopicPartition::new(topic, index);
+        match self.metadata.image().partition(topic, index) {
+            None => Err(PartitionError::UnknownTopicOrPartition { topic_partition }),
+            // Assigned here, but its log could not be opened.
+            Some(state) if state.replicas.contains(&self.own) => Err(PartitionError::Offline { topic_partition }),
+            Some(_) => Err(PartitionError::NotHosted { topic_partition }),
+        }
+    }
+
+    /// All partitions on this broker, in no order.
+    pub fn partitions(&self) -> Vec<Arc<Partition>> {
+        let topics = self.topics.pin();
+        topics.values().flat_map(|hosted| hosted.partitions.load().values().cloned().collect::<Vec<_>>()).collect()
+    }
+
+    /// The topics that have partitions here.
+    pub fn topics(&self) -> Vec<Arc<str>> {
+        self.topics.pin().keys().cloned().collect()
+    }
+
+    /// The broker has registered: requests for earlier registrations are refused from now on.
+    pub fn set_broker_epoch(&self, epoch: BrokerEpoch) {
+        self.control.lock().broker = epoch;
+    }
+
+    /// Puts other settings in force for every partition of a topic.
+    pub fn set_topic_config(&self, topic: &str, config: &Arc<TopicConfig>) {
+        let log = log_config(config);
+        if let Some(hosted) = self.topics.pin().get(topic) {
+            for partition in hosted.partitions.load().values() {
+                partition.set_config(config.clone(), log.clone());
+            }
+        }
+    }
+
+    /// Called by the flusher of a log directory: everything below `to` is on disk.
+    pub fn flushed(&self, topic_partition: &TopicPartition, to: Offset) {
+        if let Ok(partition) = self.partition(&topic_partition.topic, topic_partition.partition) {
+            partition.flushed(to);
+        }
+    }
+
+    /// Called when a log directory failed: those who wait for its partitions are told.
+    pub fn directory_failed(&self) {
+        for partition in self.partitions() {
+            if partition.log.check_usable().is_err() {
+                partition.wake_all();
+            }
+        }
+    }
+}
+
+/// The part of a topic's settings that its logs need.
+pub fn log_config(config: &TopicConfig) -> Arc<LogConfig> {
+    let rules = AppendRules {
+        compression: target_compression(config),
+        is_compacted: config.cleanup_compact,
+        timestamp_type: timestamp_type(config),
+        timestamp_before_max_ms: config.timestamp_before_max_ms,
+        timestamp_after_max_ms: config.timestamp_after_max_ms,
+        message_bytes_max: config.message_bytes_max as usize,
+        segment_bytes: config.segment_bytes as usize,
+    };
+    let ms = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+    Arc::new(LogConfig {
+        segment_bytes: config.segment_bytes,
+        segment_ms: ms(config.segment_age_max),
+        segment_jitter_ms: ms(config.segment_jitter_max),
+        segment_index_bytes: config.index_bytes_max,
+        index_interval_bytes: config.index_interval_bytes,
+        retention_ms: config.retention.map_or(-1, ms),
+        retention_bytes: config.retention_bytes.map_or(-1, bytes),
+        delete: config.cleanup_delete,
+        compact: config.cleanup_compact,
+        flush_messages: config.flush_messages.map_or(i64::MAX, bytes),
+        flush_ms: config.flush_interval.map_or(i64::MAX, ms),
+        file_delete_delay_ms: ms(config.file_delete_delay),
+        rules,
+    })
+}
+
+fn target_compression(config: &TopicConfig) -> TargetCompression {
+    TargetCompression::Fixed(match config.compression {
+        CompressionType::Producer => return TargetCompression::Producer,
+        CompressionType::Uncompressed => Compression::NONE,
+        CompressionType::Gzip => Compression { codec: Codec::Gzip, level: config.compression_gzip_level },
+        CompressionType::Snappy => Compression::new(Codec::Snappy),
+        CompressionType::Lz4 => Compression::new(Codec::Lz4),
+        CompressionType::Zstd => Compression { codec: Codec::Zstd, level: config.compression_zstd_level },
+    })
+}
+
+fn timestamp_type(config: &TopicConfig) -> record::TimestampType {
+    match config.timestamp_type {
+        TimestampType::CreateTime => record::TimestampType::CreateTime,
+        TimestampType::LogAppendTime => record::TimestampType::LogAppendTime,
+    }
+}

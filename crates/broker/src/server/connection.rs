@@ -1,0 +1,245 @@
+//! One client connection: frames in, answers out, in the order of the requests.
+//!
+//! One task serves one connection. Requests are handled one after the other, as in Kafka, with one exception that keeps
+//! the order that a client can see: a Produce whose records are appended but not yet acknowledged (`acks=all`) does not
+//! hold up the Produce behind it. Both are appended in order, both answers leave in order, and one flush covers both.
+//!
+//! A slow client holds only itself: its answers wait in its own task, and no more than [`WAITING_MAX`] of its requests
+//! are in flight.
+
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use whimbrel_wire::Frame;
+
+use super::frame::{FrameBuffer, FrameError};
+use super::limits::{RequestMemory, RequestMemoryPermit};
+use crate::handlers::{self, Answer, ConnectionContext};
+
+/// Answers of one connection that may wait at a time. Kafka's clients have at most five requests in flight when they
+/// are idempotent; more than a few hundred only add latency.
+const WAITING_MAX: usize = 256;
+
+/// Pieces of one vectored write; more are written in further calls.
+const IO_SLICES_MAX: usize = 64;
+
+/// What a connection needs of its server.
+#[derive(Debug, Clone)]
+pub struct ConnectionSettings {
+    pub frame_bytes_max: usize,
+    pub idle_max: Duration,
+    pub memory: RequestMemory,
+    pub stop: CancellationToken,
+}
+
+type Waiting = Pin<Box<dyn Future<Output = Answer>>>;
+
+struct Connection {
+    stream: TcpStream,
+    frames: FrameBuffer,
+    settings: ConnectionSettings,
+    context: Arc<ConnectionContext>,
+    /// Answers in the order of their requests, each with the memory that its request holds.
+    waiting: VecDeque<(Waiting, RequestMemoryPermit)>,
+}
+
+/// Why a connection ends.
+#[derive(Debug)]
+enum End {
+    /// The client closed it, it was idle for too long, or the broker stops.
+    Quiet,
+    Frame(FrameError),
+    Request(String),
+}
+
+impl From<io::Error> for End {
+    fn from(_: io::Error) -> Self {
+        // A client that goes away in the middle of a request or an answer is a normal day.
+        Self::Quiet
+    }
+}
+
+impl From<FrameError> for End {
+    fn from(error: FrameError) -> Self {
+        match error {
+            FrameError::Io(error) => Self::from(error),
+            error => Self::Frame(error),
+        }
+    }
+}
+
+/// Serves `stream` until either side ends it.
+pub async fn serve(stream: TcpStream, context: Arc<ConnectionContext>, settings: ConnectionSettings) {
+    let peer: SocketAddr = context.peer;
+    let frames = FrameBuffer::new(settings.frame_bytes_max);
+    let mut connection = Connection { stream, frames, settings, context, waiting: VecDeque::new() };
+    let end = connection.run().await;
+    connection.context.closed();
+    match end {
+        End::Quiet => tracing::debug!(%peer, "connection closed"),
+        End::Frame(error) => {
+            tracing::warn!(%peer, listener = %connection.context.listener, "connection closed: {error}")
+        }
+        End::Request(error) => {
+            tracing::warn!(%peer, listener = %connection.context.listener, "connection closed: {error}")
+        }
+    }
+}
+
+enum Next {
+    Frame(Bytes, RequestMemoryPermit),
+    Answer(Answer),
+}
+
+impl Connection {
+    async fn run(&mut self) -> End {
+        loop {
+            match self.step().await {
+                Ok(()) => {}
+                Err(end) => return end,
+            }
+        }
+    }
+
+    /// Reads one request or writes one answer, whichever is ready first.
+    async fn step(&mut self) -> Result<(), End> {
+        match self.next().await? {
+            Next::Answer(answer) => self.write_answer(answer).await,
+            Next::Frame(frame, permit) => self.handle(frame, permit).await,
+        }
+    }
+
+    async fn next(&mut self) -> Result<Next, End> {
+        if self.waiting.len() >= WAITING_MAX {
+            return Ok(Next::Answer(front(&mut self.waiting).await));
+        }
+        if self.waiting.is_empty() {
+            let stop = self.settings.stop.clone();
+            return tokio::select! {
+                biased;
+                next = read_frame(&mut self.stream, &mut self.frames, &self.settings) => next,
+                () = stop.cancelled() => Err(End::Quiet),
+            };
+        }
+        tokio::select! {
+            biased;
+            answer = front(&mut self.waiting) => Ok(Next::Answer(answer)),
+            next = read_frame(&mut self.stream, &mut self.frames, &self.settings) => next,
+        }
+    }
+
+    async fn handle(&mut self, frame: Bytes, permit: RequestMemoryPermit) -> Result<(), End> {
+        if !self.waiting.is_empty() && !handlers::may_overtake_waiting(&frame) {
+            while !self.waiting.is_empty() {
+                let answer = front(&mut self.waiting).await;
+                self.write_answer(answer).await?;
+            }
+        }
+        match handlers::dispatch(&self.context, frame).await.map_err(|error| End::Request(error.to_string()))? {
+            Answer::Waiting(waiting) => self.waiting.push_back((waiting, permit)),
+            answer if self.waiting.is_empty() => self.write_answer(answer).await?,
+            answer => self.waiting.push_back((Box::pin(std::future::ready(answer)), permit)),
+        }
+        Ok(())
+    }
+
+    async fn write_answer(&mut self, mut answer: Answer) -> Result<(), End> {
+        loop {
+            match answer {
+                Answer::Waiting(waiting) => answer = waiting.await,
+                Answer::Silent => return Ok(()),
+                Answer::Close(reason) => return Err(End::Request(reason)),
+                Answer::Reply(frame) => return Ok(write_frame(&self.stream, &frame, self.settings.idle_max).await?),
+            }
+        }
+    }
+}
+
+/// The first waiting answer, once it is ready. Dropping this future loses nothing.
+async fn front(waiting: &mut VecDeque<(Waiting, RequestMemoryPermit)>) -> Answer {
+    let answer = poll_fn(|context: &mut Context<'_>| match waiting.front_mut() {
+        Some((answer, _)) => answer.as_mut().poll(context),
+        None => Poll::Pending,
+    })
+    .await;
+    waiting.pop_front();
+    answer
+}
+
+/// The next whole frame. Dropping this future loses nothing: what was read stays in `frames`.
+async fn read_frame(
+    stream: &mut TcpStream,
+    frames: &mut FrameBuffer,
+    settings: &ConnectionSettings,
+) -> Result<Next, End> {
+    loop {
+        if let Some(length) = frames.frame_length()? {
+            // Taken before the body is read, so that it bounds what lies in buffers.
+            let permit = settings.memory.take(length).await;
+            loop {
+                if let Some(frame) = frames.take_frame()? {
+                    return Ok(Next::Frame(frame, permit));
+                }
+                read_some(stream, frames, settings).await?;
+            }
+        }
+        frames.release();
+        read_some(stream, frames, settings).await?;
+    }
+}
+
+async fn read_some(stream: &mut TcpStream, frames: &mut FrameBuffer, settings: &ConnectionSettings) -> Result<(), End> {
+    loop {
+        // Wait first and reserve then: an idle connection holds no buffer.
+        match tokio::time::timeout(settings.idle_max, stream.readable()).await {
+            Ok(ready) => ready?,
+            Err(_) => return Err(End::Quiet),
+        }
+        match stream.try_read_buf(frames.space()?) {
+            Ok(0) => return Err(End::Quiet),
+            Ok(_) => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+/// Writes header pieces and record slices with as few system calls as the socket allows, without joining them.
+///
+/// # Errors
+/// The client is gone, or took nothing for `idle_max`.
+async fn write_frame(stream: &TcpStream, frame: &Frame, idle_max: Duration) -> io::Result<()> {
+    let pieces = frame.pieces();
+    let (mut piece, mut offset) = (0, 0);
+    while piece < pieces.len() {
+        let mut slices = [IoSlice::new(&[]); IO_SLICES_MAX];
+        let mut count = 0;
+        for (slot, bytes) in slices.iter_mut().zip(&pieces[piece..]) {
+            *slot = IoSlice::new(if count == 0 { &bytes[offset..] } else { bytes });
+            count += 1;
+        }
+        let mut written = match stream.try_write_vectored(&slices[..count]) {
+            Ok(written) => written,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                tokio::time::timeout(idle_max, stream.writable()).await.map_err(|_| io::ErrorKind::TimedOut)??;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        while piece < pieces.len() && written >= pieces[piece].len() - offset {
+            written -= pieces[piece].len() - offset;
+            (piece, offset) = (piece + 1, 0);
+        }
+        offset += written;
+    }
+    Ok(())
+}

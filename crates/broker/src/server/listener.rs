@@ -1,0 +1,135 @@
+//! Binds listeners and hands accepted connections to the workers.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+use super::connection::{self, ConnectionSettings};
+use super::limits::{ConnectionPermit, ConnectionQuota};
+use super::workers::Workers;
+use crate::handlers::ConnectionContext;
+
+/// After `accept` failed (no descriptor is free, say) the next try waits this long instead of spinning.
+const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
+
+/// How sockets are set up (`socket.*` keys). A buffer size of `None` leaves the system's automatic tuning on.
+#[derive(Debug, Clone)]
+pub struct SocketOptions {
+    pub send_buffer_bytes: Option<usize>,
+    pub receive_buffer_bytes: Option<usize>,
+    pub backlog: i32,
+}
+
+/// A listener that cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    #[error("listener {name}: {host}:{port} cannot be resolved: {source}")]
+    Resolve { name: String, host: String, port: u16, source: io::Error },
+    #[error("listener {name}: cannot listen on {address}: {source}")]
+    Bind { name: String, address: SocketAddr, source: io::Error },
+}
+
+/// Opens a listening socket, which accepts nobody yet. An empty host means all interfaces; port 0 takes a free one.
+///
+/// # Errors
+/// The name does not resolve, or the address is taken or not of this machine.
+pub fn bind(name: &str, host: &str, port: u16, options: &SocketOptions) -> Result<StdListener, BindError> {
+    let host = if host.is_empty() { "0.0.0.0" } else { host.trim_start_matches('[').trim_end_matches(']') };
+    let resolve_error = |source| BindError::Resolve { name: name.to_owned(), host: host.to_owned(), port, source };
+    let address = (host, port)
+        .to_socket_addrs()
+        .map_err(resolve_error)?
+        .next()
+        .ok_or_else(|| resolve_error(io::ErrorKind::AddrNotAvailable.into()))?;
+    listen(address, options).map_err(|source| BindError::Bind { name: name.to_owned(), address, source })
+}
+
+fn listen(address: SocketAddr, options: &SocketOptions) -> io::Result<StdListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A restarted broker takes its port back while old connections are still in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    // Accepted sockets inherit the buffer sizes; the receive window is agreed in the handshake.
+    if let Some(bytes) = options.receive_buffer_bytes {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    if let Some(bytes) = options.send_buffer_bytes {
+        socket.set_send_buffer_size(bytes)?;
+    }
+    socket.set_nonblocking(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(options.backlog)?;
+    Ok(socket.into())
+}
+
+/// Gives each accepted connection to the next worker in turn.
+#[derive(Debug)]
+pub struct Acceptor {
+    pub workers: Arc<Workers>,
+    pub quota: Arc<ConnectionQuota>,
+    pub settings: ConnectionSettings,
+    pub next_worker: Arc<AtomicUsize>,
+}
+
+impl Acceptor {
+    /// Accepts until `stop`. `context_for` makes what the handlers see of a connection.
+    ///
+    /// # Errors
+    /// The socket cannot be registered with the runtime.
+    pub async fn run(
+        self,
+        listener: StdListener,
+        context_for: impl Fn(SocketAddr) -> Arc<ConnectionContext>,
+        stop: CancellationToken,
+    ) -> io::Result<()> {
+        let listener = TcpListener::from_std(listener)?;
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = stop.cancelled() => return Ok(()),
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::warn!("accept failed: {error}");
+                    tokio::time::sleep(ACCEPT_RETRY_DELAY).await;
+                    continue;
+                }
+            };
+            match self.quota.open(peer.ip()) {
+                Ok(permit) => match prepare(stream) {
+                    Ok(stream) => self.hand_over(stream, permit, context_for(peer)),
+                    Err(error) => tracing::debug!(%peer, "connection lost before it was set up: {error}"),
+                },
+                Err(refused) => tracing::warn!(%peer, "connection refused: {refused}"),
+            }
+        }
+    }
+
+    fn hand_over(&self, stream: StdStream, permit: ConnectionPermit, context: Arc<ConnectionContext>) {
+        let settings = self.settings.clone();
+        let worker = self.next_worker.fetch_add(1, Ordering::Relaxed);
+        self.workers.spawn_on(worker, move || async move {
+            let _counted_until_closed = permit;
+            match TcpStream::from_std(stream) {
+                Ok(stream) => connection::serve(stream, context, settings).await,
+                Err(error) => tracing::warn!("connection cannot be registered: {error}"),
+            }
+        });
+    }
+}
+
+/// Detaches an accepted socket from the acceptor's runtime and sets its options.
+fn prepare(stream: TcpStream) -> io::Result<StdStream> {
+    let stream = stream.into_std()?;
+    let socket = SockRef::from(&stream);
+    socket.set_tcp_nodelay(true)?;
+    // Without it a client whose machine vanished would hold its place until the idle limit.
+    socket.set_tcp_keepalive(&TcpKeepalive::new())?;
+    Ok(stream)
+}

@@ -1,0 +1,12 @@
+//! The Kafka listeners: sockets, frames, limits, and the threads that serve them.
+
+mod connection;
+mod frame;
+mod limits;
+mod listener;
+mod workers;
+
+pub use connection::ConnectionSettings;
+pub use limits::{ConnectionQuota, RequestMemory};
+pub use listener::{Acceptor, BindError, SocketOptions, bind};
+pub use workers::Workers;

@@ -1,0 +1,368 @@
+//! Starts a broker, in the order in which each part needs the one before, and stops it in the reverse.
+//!
+//! ```text
+//! log directories locked and loaded ─▶ keeper (if it is ours) ─▶ coordination ─▶ ids ─▶ topic settings
+//!   ─▶ listeners bound ─▶ registered ─▶ controller, coordinators ─▶ clients are served
+//! ```
+//!
+//! The lock of the first log directory comes first: it proves that no earlier life of this broker is alive, which is
+//! what lets its ZooKeeper session be cleared away instead of waited for.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+use whimbrel_keeper::{Keeper, KeeperConfig, KeeperHandle};
+use whimbrel_model::NodeId;
+use whimbrel_state::controller::control::Endpoint as AdvertisedEndpoint;
+use whimbrel_storage::{LoadReport, LogManager, LogManagerConfig, MetaProperties, OpenError, StorageError};
+
+use crate::Broker;
+use crate::config::{BrokerConfig, ConfigError, Endpoint, NetworkConfig, host_port};
+use crate::controller::{self, ControllerSettings};
+use crate::coordination::{
+    BrokerIdSettings, ConnectSettings, Coordination, CoordinationError, Registration, RegistrationError,
+};
+use crate::handlers::ConnectionContext;
+use crate::local_broker::FlushedTo;
+use crate::metrics::Metrics;
+use crate::replica_manager::log_config;
+use crate::server::{
+    Acceptor, BindError, ConnectionQuota, ConnectionSettings, RequestMemory, SocketOptions, Workers, bind,
+};
+use crate::{housekeeping, http, time};
+
+/// Connections that are idle "for ever" are looked at this often.
+const IDLE_MAX_FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
+/// A clean stop waits this long for each part before it goes on without it.
+const STOP_WAIT: Duration = Duration::from_secs(10);
+
+/// Why a broker does not start. The text says what to do where that is not plain.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Logs(#[from] OpenError),
+    #[error("meta.properties: {0}")]
+    MetaProperties(#[from] StorageError),
+    #[error("{path}: belongs to cluster {found}, but coordination is that of cluster {expected}; point zookeeper.connect to the other cluster, or give an empty directory", path = path.display())]
+    WrongCluster { path: PathBuf, found: String, expected: String },
+    #[error("{first} and {second} are of different brokers ({first_id} and {second_id}); give each broker directories of its own", first = first.display(), second = second.display())]
+    MixedBrokers { first: PathBuf, first_id: i32, second: PathBuf, second_id: i32 },
+    #[error("the embedded keeper: {0}")]
+    Keeper(#[from] whimbrel_keeper::StartError),
+    #[error(transparent)]
+    Coordination(#[from] CoordinationError),
+    #[error(transparent)]
+    Registration(#[from] RegistrationError),
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    #[error("threads cannot be started: {0}")]
+    Threads(std::io::Error),
+    #[error("a part of the start panicked; see the log")]
+    Panicked,
+}
+
+/// A broker that serves clients.
+pub struct RunningBroker {
+    pub broker: Arc<Broker>,
+    /// Name and address of each listener as it is bound.
+    pub listeners: Vec<(String, SocketAddr)>,
+    /// Where metrics are served, if anywhere.
+    pub http: Option<SocketAddr>,
+    /// Where coordination is: the ensemble, or the embedded keeper's address.
+    pub coordination: String,
+    pub load: LoadReport,
+    keeper: Option<KeeperHandle>,
+    workers: Arc<Workers>,
+    /// Ends the listeners and background tasks.
+    stop: CancellationToken,
+    controller: tokio::task::JoinHandle<()>,
+}
+
+impl RunningBroker {
+    /// Stops accepting, leaves the cluster, closes the logs cleanly.
+    pub async fn shutdown(self) {
+        let began = Instant::now();
+        self.stop.cancel();
+        self.broker.coordination.close().await;
+        if tokio::time::timeout(STOP_WAIT, self.controller).await.is_err() {
+            tracing::error!("the controller does not stop; going on without it");
+        }
+        let logs = self.broker.replicas.logs().clone();
+        let workers = self.workers;
+        let closed = tokio::task::spawn_blocking(move || {
+            if let Some(workers) = Arc::into_inner(workers) {
+                workers.stop();
+            }
+            logs.close();
+        });
+        if closed.await.is_err() {
+            tracing::error!("closing the logs panicked: the next start recovers them");
+        }
+        if let Some(keeper) = self.keeper
+            && let Err(error) = keeper.shutdown().await
+        {
+            tracing::error!("the keeper did not stop cleanly: {error}");
+        }
+        tracing::info!(elapsed_ms = began.elapsed().as_millis() as u64, "stopped");
+    }
+}
+
+impl Broker {
+    /// Starts a broker and returns once clients are served.
+    ///
+    /// # Errors
+    /// What keeps it from starting; nothing of it is left running then.
+    pub async fn start(config: BrokerConfig) -> Result<RunningBroker, StartError> {
+        let (logs, load) = open_logs(&config).await?;
+        let (keeper, coordination, connect) = connect(&config, &logs).await?;
+        let (node_id, cluster_id) = identify(&config, &coordination).await?;
+        coordination.load_topic_configs().await?;
+        let bound = bind_all(&config)?;
+        let advertised = advertised(&config, &bound);
+        let metrics = Arc::new(Metrics::new());
+        let broker = Arc::new(Self::assemble(config, node_id, cluster_id.into(), coordination, logs.clone(), metrics));
+        logs.set_listener(Arc::new(FlushedTo(broker.replicas.clone())));
+        broker.configure_found_logs();
+        let registration = Registration { id: node_id, endpoints: advertised, rack: broker.config().rack.clone() };
+        let epoch = broker.coordination.register(registration).await?;
+        broker.replicas.set_broker_epoch(epoch);
+        let stop = CancellationToken::new();
+        let (controller, driver) = controller::start(
+            broker.coordination.clone(),
+            controller_settings(&broker.config(), node_id),
+            broker.clone(),
+        );
+        broker.set_controller(controller);
+        broker.start_background(&stop);
+        let workers = Arc::new(Workers::start(worker_count()).map_err(StartError::Threads)?);
+        let listeners = bound.iter().map(|(endpoint, listener)| (endpoint.listener.clone(), address(listener)));
+        let listeners = listeners.collect();
+        serve(&broker, bound, &workers, &stop);
+        let http = broker.serve_http(&stop).await;
+        Ok(RunningBroker {
+            broker,
+            listeners,
+            http,
+            coordination: connect,
+            load,
+            keeper,
+            workers,
+            stop,
+            controller: driver,
+        })
+    }
+}
+
+fn worker_count() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+async fn open_logs(config: &BrokerConfig) -> Result<(Arc<LogManager>, LoadReport), StartError> {
+    let holder = config.listeners.advertised.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+    let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    let settings = LogManagerConfig {
+        recovery_threads: (1 < config.log.recovery_threads_per_dir).then_some(config.log.recovery_threads_per_dir),
+        open_files_max: config.log.open_segments_max,
+        reserved_bytes: config.log.disk_reserve_bytes,
+        holder,
+        default_log: (*log_config(&config.topics.config)).clone(),
+        producer_id_expiration_ms: ms(config.producer_id_expiration),
+        ..LogManagerConfig::new(config.log.dirs.clone())
+    };
+    // Loads all logs, after a crash with a scan of their ends.
+    let opened = tokio::task::spawn_blocking(move || LogManager::open(settings, time::wall_clock_ms()));
+    Ok(opened.await.map_err(|_| StartError::Panicked)??)
+}
+
+/// Connects to the ensemble, or to a keeper of our own. The text says where that is.
+async fn connect(
+    config: &BrokerConfig,
+    logs: &LogManager,
+) -> Result<(Option<KeeperHandle>, Coordination, String), StartError> {
+    let settings = &config.coordination;
+    let (keeper, servers) = match &settings.zookeeper_connect {
+        Some(servers) => (None, servers.clone()),
+        None => {
+            let keeper = Keeper::start(KeeperConfig::new(&settings.keeper_dir, settings.keeper_listener)).await?;
+            let servers = keeper.local_addr().to_string();
+            (Some(keeper), servers)
+        }
+    };
+    let connect = ConnectSettings {
+        connect: servers.clone(),
+        session_timeout: settings.session_timeout,
+        connection_timeout: settings.connection_timeout,
+    };
+    let first = logs.dirs().first().map(|dir| dir.path.clone()).unwrap_or_default();
+    let coordination = Coordination::open(connect, &first).await?;
+    Ok((keeper, coordination, servers))
+}
+
+/// The ids of the cluster and of this broker, checked against every log directory and written where they are missing.
+async fn identify(config: &BrokerConfig, coordination: &Coordination) -> Result<(NodeId, String), StartError> {
+    let cluster_id = coordination.cluster_id().await?;
+    let mut stored: Option<(PathBuf, i32)> = None;
+    let mut missing = Vec::new();
+    for dir in &config.log.dirs {
+        let Some(meta) = whimbrel_storage::read_meta_properties(dir)? else {
+            missing.push(dir);
+            continue;
+        };
+        if let Some(found) = meta.cluster_id.filter(|found| *found != cluster_id) {
+            return Err(StartError::WrongCluster { path: dir.clone(), found, expected: cluster_id });
+        }
+        match (&stored, meta.broker_id) {
+            (Some((first, first_id)), Some(id)) if *first_id != id => {
+                let (first, second) = (first.clone(), dir.clone());
+                return Err(StartError::MixedBrokers { first, first_id: *first_id, second, second_id: id });
+            }
+            (None, Some(id)) => stored = Some((dir.clone(), id)),
+            _ => {}
+        }
+    }
+    let node_id = coordination
+        .broker_id(BrokerIdSettings {
+            configured: config.node_id,
+            stored: stored.map(|(_, id)| NodeId(id)),
+            may_generate: config.node_id_generation,
+            reserved_max: config.node_id_reserved_max,
+        })
+        .await?;
+    for dir in missing {
+        let meta =
+            MetaProperties { cluster_id: Some(cluster_id.clone()), broker_id: Some(node_id.0), other: Vec::new() };
+        whimbrel_storage::write_meta_properties(dir, &meta)?;
+    }
+    Ok((node_id, cluster_id))
+}
+
+fn socket_options(network: &NetworkConfig) -> SocketOptions {
+    SocketOptions {
+        send_buffer_bytes: network.send_buffer_bytes,
+        receive_buffer_bytes: network.receive_buffer_bytes,
+        backlog: i32::try_from(network.listen_backlog).unwrap_or(i32::MAX),
+    }
+}
+
+fn bind_all(config: &BrokerConfig) -> Result<Vec<(Endpoint, TcpListener)>, BindError> {
+    let options = socket_options(&config.network);
+    let bound = config.listeners.bind.iter().map(|endpoint| {
+        let listener = bind(&endpoint.listener, &endpoint.host, endpoint.port, &options)?;
+        Ok((endpoint.clone(), listener))
+    });
+    bound.collect()
+}
+
+fn address(listener: &TcpListener) -> SocketAddr {
+    // Fails only for a socket that is not bound.
+    listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
+}
+
+/// What clients are told. Port 0 stands for the port that the listener of that name got.
+fn advertised(config: &BrokerConfig, bound: &[(Endpoint, TcpListener)]) -> Vec<AdvertisedEndpoint> {
+    let port_of = |name: &str| {
+        bound.iter().find(|(endpoint, _)| endpoint.listener == name).map_or(0, |(_, listener)| address(listener).port())
+    };
+    let endpoints = config.listeners.advertised.iter().map(|endpoint| AdvertisedEndpoint {
+        listener: endpoint.listener.as_str().into(),
+        protocol: endpoint.protocol,
+        host: endpoint.host.as_str().into(),
+        port: i32::from(if endpoint.port == 0 { port_of(&endpoint.listener) } else { endpoint.port }),
+    });
+    endpoints.collect()
+}
+
+fn controller_settings(config: &BrokerConfig, id: NodeId) -> ControllerSettings {
+    ControllerSettings {
+        id,
+        control_listener: config.listeners.inter_broker.as_str().into(),
+        unclean_leader_election: config.topics.config.unclean_leader_election,
+        delete_topics: config.topics.delete_enabled,
+    }
+}
+
+fn serve(broker: &Arc<Broker>, bound: Vec<(Endpoint, TcpListener)>, workers: &Arc<Workers>, stop: &CancellationToken) {
+    let config = broker.config();
+    let network = &config.network;
+    let overrides = network.connections_per_ip_overrides.iter().map(|(ip, count)| (*ip, *count)).collect();
+    let quota = ConnectionQuota::new(network.connections_max, network.connections_per_ip_max, overrides);
+    let settings = ConnectionSettings {
+        frame_bytes_max: network.request_bytes_max,
+        idle_max: network.connection_idle_max.unwrap_or(IDLE_MAX_FOR_EVER),
+        memory: RequestMemory::new(network.queued_request_bytes_max),
+        stop: stop.clone(),
+    };
+    let next_worker = Arc::new(AtomicUsize::new(0));
+    for (endpoint, listener) in bound {
+        let acceptor = Acceptor {
+            workers: workers.clone(),
+            quota: quota.clone(),
+            settings: settings.clone(),
+            next_worker: next_worker.clone(),
+        };
+        let name: Arc<str> = endpoint.listener.as_str().into();
+        let (broker, stop) = (broker.clone(), stop.clone());
+        let context_for = move |peer| {
+            broker.metrics.connection_opened(&name);
+            Arc::new(ConnectionContext { broker: broker.clone(), listener: name.clone(), peer })
+        };
+        tokio::spawn(async move {
+            if let Err(error) = acceptor.run(listener, context_for, stop).await {
+                tracing::error!(listener = %host_port(&endpoint.host, endpoint.port), "the listener ended: {error}");
+            }
+        });
+    }
+}
+
+impl Broker {
+    /// Logs were opened before their topics' settings were known.
+    fn configure_found_logs(&self) {
+        for log in self.replicas.logs().all() {
+            log.set_config(log_config(&self.topic_config(&log.topic_partition().topic)));
+        }
+    }
+
+    fn start_background(self: &Arc<Self>, stop: &CancellationToken) {
+        let settings = self.config().log.clone();
+        tokio::spawn(housekeeping::run(self.replicas.logs().clone(), settings, stop.clone()));
+        tokio::spawn(self.coordination.clone().keep_session());
+        let (changes, mut changed) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(self.coordination.clone().follow_configs(changes));
+        let broker = self.clone();
+        tokio::spawn(async move {
+            while let Some(change) = changed.recv().await {
+                broker.apply_config_change(&change);
+            }
+        });
+    }
+
+    /// A broker does not stay down for its metrics: trouble is logged.
+    async fn serve_http(self: &Arc<Self>, stop: &CancellationToken) -> Option<SocketAddr> {
+        let wanted = self.config().http?;
+        let (listener, is_other) = match http::bind(wanted).await {
+            Ok(bound) => bound,
+            Err(error) => {
+                tracing::error!("metrics are not served: {wanted}: {error}");
+                return None;
+            }
+        };
+        let at = listener.local_addr().ok();
+        if is_other && let Some(at) = at {
+            tracing::warn!("{wanted} is taken; metrics and health are at {at} (whimbrel.http.listener)");
+        }
+        let (metrics, broker, stop) = (self.metrics.clone(), self.clone(), stop.clone());
+        tokio::spawn(async move {
+            let ready = move || broker.ready();
+            if let Err(error) = http::serve(listener, metrics, ready, stop.cancelled_owned()).await {
+                tracing::error!("the HTTP port ended: {error}");
+            }
+        });
+        at
+    }
+}
