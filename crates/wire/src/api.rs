@@ -28,17 +28,20 @@ macro_rules! for_each_api {
             DeleteTopics = 20, delete_topics::{DeleteTopicsRequest, DeleteTopicsResponse};
             DeleteRecords = 21, delete_records::{DeleteRecordsRequest, DeleteRecordsResponse};
             InitProducerId = 22, init_producer_id::{InitProducerIdRequest, InitProducerIdResponse};
-            OffsetForLeaderEpoch = 23, offset_for_leader_epoch::{OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
+            OffsetForLeaderEpoch = 23, offset_for_leader_epoch::
+                {OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse};
             DescribeConfigs = 32, describe_configs::{DescribeConfigsRequest, DescribeConfigsResponse};
             AlterConfigs = 33, alter_configs::{AlterConfigsRequest, AlterConfigsResponse};
             DescribeLogDirs = 35, describe_log_dirs::{DescribeLogDirsRequest, DescribeLogDirsResponse};
             CreatePartitions = 37, create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse};
             DeleteGroups = 42, delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse};
-            IncrementalAlterConfigs = 44, incremental_alter_configs::{IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
+            IncrementalAlterConfigs = 44, incremental_alter_configs::
+                {IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
             OffsetDelete = 47, offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse};
             DescribeCluster = 60, describe_cluster::{DescribeClusterRequest, DescribeClusterResponse};
             DescribeProducers = 61, describe_producers::{DescribeProducersRequest, DescribeProducersResponse};
-            DescribeTopicPartitions = 75, describe_topic_partitions::{DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
+            DescribeTopicPartitions = 75, describe_topic_partitions::
+                {DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
         }
     };
 }

@@ -61,7 +61,8 @@ message! {
         name: Str, "5+";
         value: Option<Str>, "5+", nullable "5+";
         read_only: bool, "5+";
-        /// Where the value comes from: 1 topic, 2 broker, 3 all brokers' default, 4 file, 5 built in.
+        /// Where the value comes from: 1 topic, 2 one broker, 3 all brokers, 4 file, 5 built in, 6 logger,
+        /// 7 client metrics, 8 group.
         config_source: i8, "5+", default -1, ignorable true;
         is_sensitive: bool, "5+";
     }

@@ -44,7 +44,8 @@ message! {
         value: Option<Str>, "0+", nullable "0+";
         read_only: bool, "0+";
         is_default: bool, "0";
-        /// Where the value comes from: 1 topic, 2 broker, 3 all brokers' default, 4 file, 5 built in.
+        /// Where the value comes from: 1 topic, 2 one broker, 3 all brokers, 4 file, 5 built in, 6 logger,
+        /// 7 client metrics, 8 group.
         config_source: i8, "1+", default -1, ignorable true;
         is_sensitive: bool, "0+";
         synonyms: Vec<DescribeConfigsSynonym>, "1+", ignorable true;

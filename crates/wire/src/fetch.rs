@@ -57,13 +57,13 @@ message! {
         fetch_offset: i64, "0+";
         /// Leader epoch of the last record that the follower has, or -1.
         last_fetched_epoch: i32, "12+", default -1;
-        /// First offset that is left.
+        /// First offset that the follower has; -1 from a consumer.
         log_start_offset: i64, "5+", default -1, ignorable true;
         /// Upper bound for this partition, except for a first batch that is larger.
         partition_max_bytes: i32, "0+";
         /// Log directory of the follower (KIP-853).
         replica_directory_id: Uuid, "17+", tag 0 "17+", ignorable true;
-        /// First offset not yet committed.
+        /// The high watermark that the follower knows: -1 if it knows none, the default if it does not say (KIP-1166).
         high_watermark: i64, "18+", tag 1 "18+", default i64::MAX, ignorable true;
     }
 
@@ -134,7 +134,6 @@ message! {
 
     /// A snapshot of the metadata log.
     SnapshotId {
-        /// First offset after the epoch, or -1.
         end_offset: i64, "0+", default -1;
         epoch: i32, "0+", default -1;
     }

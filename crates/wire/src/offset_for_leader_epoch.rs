@@ -5,7 +5,7 @@ use crate::Str;
 message! {
     /// Asks where leader epochs end, to find where logs diverge (KIP-101, KIP-320).
     OffsetForLeaderEpochRequest, valid "0-4", flexible "4+" {
-        /// Broker id of a follower; -1 for a consumer.
+        /// Broker id of a follower; -1 for a consumer, -2 for a debugging one.
         replica_id: i32, "3+", default -2, ignorable true;
         topics: Vec<OffsetForLeaderTopic>, "0+";
     }
@@ -21,7 +21,7 @@ message! {
         partition: i32, "0+";
         /// The client's knowledge, for fencing; -1 for none.
         current_leader_epoch: i32, "2+", default -1, ignorable true;
-        /// -1 if unknown.
+        /// Whose end is asked for.
         leader_epoch: i32, "0+";
     }
 }
@@ -44,7 +44,7 @@ message! {
     EpochEndOffset {
         error_code: i16, "0+";
         partition: i32, "0+";
-        /// -1 if unknown.
+        /// The largest epoch up to the one asked for, or -1.
         leader_epoch: i32, "1+", default -1, ignorable true;
         /// First offset after the epoch, or -1.
         end_offset: i64, "0+", default -1;
