@@ -88,7 +88,9 @@ async fn look_up(
     if let Some((timestamp, offset, epoch)) = found {
         response.timestamp = timestamp;
         response.offset = offset.0;
-        response.leader_epoch = epoch.unwrap_or(LeaderEpoch::NONE).0;
+        if 4 <= version {
+            response.leader_epoch = epoch.unwrap_or(LeaderEpoch::NONE).0;
+        }
     }
     if version == 0 {
         response.old_style_offsets = found.iter().map(|(_, offset, _)| offset.0).collect();
