@@ -19,6 +19,7 @@ pub(super) fn spawn(
     ended: oneshot::Sender<Result<(), StoreError>>,
 ) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name("keeper-commit".into()).spawn(move || {
+        let _guard = FailOnPanic(&shared);
         let result = run(&shared, &store);
         if let Err(error) = &result {
             error!(error = error as &dyn std::error::Error, "the keeper's store failed, it stops serving");
@@ -28,6 +29,17 @@ pub(super) fn spawn(
         // Nobody listens any more if the handle was dropped.
         let _unheard = ended.send(result);
     })
+}
+
+/// Nobody may wait for a commit that never comes.
+struct FailOnPanic<'a>(&'a Shared);
+
+impl Drop for FailOnPanic<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.core.lock().fail();
+        }
+    }
 }
 
 fn run(shared: &Shared, store: &Store) -> Result<(), StoreError> {

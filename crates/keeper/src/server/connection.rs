@@ -21,6 +21,8 @@ use crate::watch::WatcherId;
 
 const LENGTH_BYTES: usize = 4;
 const READ_BYTES: usize = 4 << 10;
+/// Requests of one connection that are carried out before others get their turn.
+const TURN_REQUESTS: usize = 64;
 /// How long a connection that ends waits for its client to take the last answers.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -55,7 +57,8 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAd
     let Some(id) = shared.core.lock().accept(peer, Arc::clone(&outbound), shared.now()) else { return };
     let (read_half, write_half) = stream.into_split();
     let connection = Incoming { shared: &shared, id, outbound: &outbound, buffer: BytesMut::new(), read_half };
-    let mut writing = std::pin::pin!(write_all(write_half, &outbound));
+    let patience = shared.config.max_session_timeout;
+    let mut writing = std::pin::pin!(write_all(write_half, &outbound, patience));
     let ended = tokio::select! {
         result = connection.run() => result,
         end = &mut writing => {
@@ -66,7 +69,7 @@ pub(super) async fn serve(shared: Arc<Shared>, stream: TcpStream, peer: SocketAd
     };
     if let Err(fault) = ended {
         info!(%peer, reason = %fault, "connection ended");
-        outbound.end();
+        shared.locked(|core, now| core.end(id, now));
         // The client may not read; then the answers are lost, as with any closed connection.
         let _last_words = tokio::time::timeout(LAST_WORDS, writing).await;
     }
@@ -81,14 +84,22 @@ fn report_end(peer: SocketAddr, end: &io::Result<Option<&'static str>>) {
     }
 }
 
-/// Writes what is queued until the queue ends. Gives the reason if it was cut off.
-async fn write_all(mut socket: OwnedWriteHalf, outbound: &Outbound) -> io::Result<Option<&'static str>> {
+/// Writes what is queued until the queue ends. Gives the reason if it was cut off, which it also is when the
+/// client takes nothing for as long as `patience`.
+async fn write_all(
+    mut socket: OwnedWriteHalf,
+    outbound: &Outbound,
+    patience: Duration,
+) -> io::Result<Option<&'static str>> {
     loop {
         match outbound.next().await {
             Next::Write(frames) => {
                 let bytes = frames.iter().map(Bytes::len).sum();
                 let mut chunk = Chain { frames: frames.into() };
-                socket.write_all_buf(&mut chunk).await?;
+                match tokio::time::timeout(patience, socket.write_all_buf(&mut chunk)).await {
+                    Ok(written) => written?,
+                    Err(_) => return Ok(Some("it does not take its answers")),
+                }
                 outbound.written(bytes);
             }
             Next::End => {
@@ -135,6 +146,9 @@ impl Buf for Chain {
         }
     }
 }
+
+/// A request, or why its body is none.
+type Received = (RequestHeader, Result<Request, DecodeError>);
 
 /// The reading side.
 struct Incoming<'a> {
@@ -186,25 +200,46 @@ impl Incoming<'_> {
         Ok(Opening::Session)
     }
 
-    /// Carries out requests until the client leaves. Requests that arrive together share one turn at the core.
+    /// Carries out requests until the client leaves.
     async fn requests(&mut self) -> Result<(), Fault> {
         loop {
             self.outbound.wait_for_room().await;
-            let mut frame = self.take_frame()?;
-            if frame.is_none() {
-                if !self.fill().await? {
-                    return Ok(());
-                }
-                frame = self.take_frame()?;
-            }
-            if let Some(frame) = frame {
-                let shared = self.shared;
-                let mut reader = Reader::new(&frame);
-                let header = RequestHeader::decode(&mut reader).map_err(RequestFault::from)?;
-                let request = Request::decode(header.op, &mut reader);
-                shared.locked(|core, now| core.request(self.id, header, request, now))?;
+            if !self.carry_out_received()? && !self.fill().await? {
+                return Ok(());
             }
         }
+    }
+
+    /// Carries out the requests that are there in full. They are decoded first and then share one turn at the
+    /// core. False if there was none.
+    fn carry_out_received(&mut self) -> Result<bool, Fault> {
+        let mut requests = Vec::new();
+        let mut fault = Ok(());
+        while requests.len() < TURN_REQUESTS {
+            match self.take_request() {
+                Ok(Some(request)) => requests.push(request),
+                Ok(None) => break,
+                Err(error) => {
+                    fault = Err(error);
+                    break;
+                }
+            }
+        }
+        let any = !requests.is_empty();
+        if any {
+            let id = self.id;
+            self.shared.locked(|core, now| {
+                requests.into_iter().try_for_each(|(header, request)| core.request(id, header, request, now))
+            })?;
+        }
+        fault.map(|()| any)
+    }
+
+    fn take_request(&mut self) -> Result<Option<Received>, Fault> {
+        let Some(frame) = self.take_frame()? else { return Ok(None) };
+        let mut reader = Reader::new(&frame);
+        let header = RequestHeader::decode(&mut reader).map_err(RequestFault::from)?;
+        Ok(Some((header, Request::decode(header.op, &mut reader))))
     }
 
     fn take_frame(&mut self) -> Result<Option<BytesMut>, Fault> {

@@ -17,6 +17,9 @@ use crate::config::KeeperConfig;
 /// After a failed accept (no file handles left, most likely) the listener rests.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
+/// How long clients may take to receive their last answers when the keeper stops.
+const FAREWELL: Duration = Duration::from_secs(3);
+
 /// Binds every address, or none.
 pub(super) async fn bind(addresses: &[SocketAddr]) -> Result<(Vec<TcpListener>, Vec<SocketAddr>), StartError> {
     let mut listeners = Vec::with_capacity(addresses.len());
@@ -94,7 +97,10 @@ pub(super) async fn accept(
         }
     }
     drop(listener);
-    while connections.join_next().await.is_some() {}
+    let all_ended = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(FAREWELL, all_ended).await.is_err() {
+        connections.shutdown().await;
+    }
 }
 
 fn admit(

@@ -208,6 +208,21 @@ impl KeeperHandle {
         }
     }
 
+    /// Waits until the keeper cannot serve any more, which is until its store fails. May be dropped and called again.
+    ///
+    /// # Errors
+    /// The store's error.
+    pub async fn ended(&mut self) -> Result<(), StoreError> {
+        match &mut self.ended {
+            None => Ok(()),
+            Some(ended) => {
+                let result = ended.await.unwrap_or(Ok(()));
+                self.ended = None;
+                result
+            }
+        }
+    }
+
     /// Stops: no new connections, what is in progress becomes durable and is answered, the store is closed.
     /// Sessions live on: they go on counting when the keeper starts again.
     ///

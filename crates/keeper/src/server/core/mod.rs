@@ -230,8 +230,9 @@ impl Core {
         }
     }
 
-    fn end(&mut self, id: WatcherId, now: Now) {
-        if let Some(connection) = self.connections.get_mut(&id) {
+    /// Ends a connection behind everything that is on its way to it.
+    pub(in crate::server) fn end(&mut self, id: WatcherId, now: Now) {
+        if let Some(connection) = self.connections.get_mut(&id).filter(|connection| !connection.closing) {
             connection.closing = true;
             self.emit(id, Output::End, now);
         }

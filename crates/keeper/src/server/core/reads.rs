@@ -60,7 +60,9 @@ impl Core {
 
     pub(super) fn descendants(&self, auth: &[Id], path: &str) -> Result<Reply, ErrorCode> {
         readable(&self.tree, auth, path)?;
-        Ok(Reply::Number(i32::try_from(self.tree.descendants(path)).unwrap_or(i32::MAX)))
+        // Under its empty name the root is counted with what is below it.
+        let count = self.tree.descendants(path) + usize::from(path.is_empty());
+        Ok(Reply::Number(i32::try_from(count).unwrap_or(i32::MAX)))
     }
 
     pub(super) fn ephemerals(&self, session: SessionId, prefix: Option<&str>) -> Reply {

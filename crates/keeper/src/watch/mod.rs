@@ -5,6 +5,9 @@
 //! persistent watch stays, and is in both tables. A persistent recursive watch is in the data table only and hears
 //! what happens at its path and anywhere below it.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::tree::{EventKind, path};

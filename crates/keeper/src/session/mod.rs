@@ -3,6 +3,9 @@
 //! As in ZooKeeper, sessions are grouped by tick: a session expires at the first tick boundary after its timeout,
 //! so up to one tick late and never early. Times are milliseconds on any steady clock, passed in.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::tree::SessionId;
