@@ -183,6 +183,9 @@ impl Group {
 
     /// Starts the time-outs of a group that has just been loaded, and a rebalance if it has too many members.
     pub fn resume(&mut self, now: Now, settings: &Settings, effects: &mut Vec<Effect>) {
+        if self.state == GroupState::Dead {
+            return;
+        }
         if self.members.len() > settings.group_size_max {
             self.prepare_rebalance(now, settings, effects);
         }
@@ -246,10 +249,11 @@ impl Group {
         self.state == GroupState::Empty
     }
 
-    /// True for an `Empty` group that has no offsets, committed or on their way: the expiry job removes it.
+    /// True for an `Empty` group that has no offsets, committed or on their way, and for which nobody is on the way back
+    /// with a new member id: the expiry job removes it.
     #[must_use]
     pub fn is_abandoned(&self) -> bool {
-        self.state == GroupState::Empty && self.offsets.is_empty()
+        self.state == GroupState::Empty && self.offsets.is_empty() && self.pending_members.is_empty()
     }
 
     /// A timer that the machine asked for is due.
