@@ -13,6 +13,7 @@ use whimbrel_storage::LogManager;
 use crate::config::{BrokerConfig, TopicConfig};
 use crate::controller::ControllerHandle;
 use crate::coordination::Coordination;
+use crate::group_coordinator::GroupCoordinator;
 use crate::metadata_cache::MetadataCache;
 use crate::metrics::Metrics;
 use crate::replica_manager::ReplicaManager;
@@ -31,6 +32,7 @@ pub struct Broker {
     controller: OnceLock<ControllerHandle>,
     pub metadata: Arc<MetadataCache>,
     pub replicas: Arc<ReplicaManager>,
+    pub groups: Arc<GroupCoordinator>,
     pub fetch_sessions: Mutex<FetchSessions>,
     pub metrics: Arc<Metrics>,
 }
@@ -50,6 +52,7 @@ impl Broker {
             cluster_id,
             default_topic_config: ArcSwap::from_pointee(config.topics.config.clone()),
             fetch_sessions: Mutex::new(FetchSessions::new(config.network.fetch_sessions_max)),
+            groups: GroupCoordinator::new(&config, metadata.clone(), tokio::runtime::Handle::current()),
             config: ArcSwap::from_pointee(config),
             dynamic: Mutex::default(),
             coordination,

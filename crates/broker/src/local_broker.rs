@@ -16,23 +16,29 @@ use crate::config::TopicConfig;
 use crate::controller::ControlledBroker;
 use crate::coordination::{ConfigChange, ConfigEntity};
 use crate::handlers::ToErrorCode;
-use crate::replica_manager::ReplicaManager;
+use crate::replica_manager::{Partition, ReplicaManager, RoleChanges};
+use crate::topics;
 
 impl ControlledBroker for Broker {
     fn become_leader_or_follower(&self, request: LeaderAndIsrRequest) -> LeaderAndIsrResponse {
-        let (response, _changes) = self.replicas.become_leader_or_follower(&request, &|topic| self.topic_config(topic));
+        let (response, changes) = self.replicas.become_leader_or_follower(&request, &|topic| self.topic_config(topic));
+        self.roles_changed(&changes);
         response
     }
 
     fn update_metadata(&self, request: UpdateMetadataRequest) -> UpdateMetadataResponse {
         match self.replicas.update_metadata(&request) {
-            Ok(_deleted) => UpdateMetadataResponse::default(),
+            Ok(deleted) => {
+                self.groups.on_partitions_deleted(deleted);
+                UpdateMetadataResponse::default()
+            }
             Err(error) => UpdateMetadataResponse { error: error.error_code() },
         }
     }
 
     fn stop_replicas(&self, request: StopReplicaRequest) -> StopReplicaResponse {
-        let (response, _changes) = self.replicas.stop_replicas(&request);
+        let (response, changes) = self.replicas.stop_replicas(&request);
+        self.roles_changed(&changes);
         response
     }
 }
@@ -52,6 +58,19 @@ impl Broker {
                 tracing::error!(topic, "the topic's configuration is not used: {error}");
                 self.default_topic_config()
             }
+        }
+    }
+
+    /// Coordinators load what they lead from now on, and let go of the rest.
+    fn roles_changed(&self, changes: &RoleChanges) {
+        let holds_groups = |partition: &Partition| *partition.topic_partition.topic == *topics::CONSUMER_OFFSETS;
+        for (partition, epoch) in changes.leaders.iter().filter(|(partition, _)| holds_groups(partition)) {
+            self.groups.on_become_leader(partition, *epoch);
+        }
+        for (partition, epoch) in changes.followers.iter().filter(|(partition, _)| holds_groups(partition)) {
+            // A partition that is being deleted has a negative epoch.
+            let epoch = (0 <= epoch.0).then_some(*epoch);
+            self.groups.on_resign(partition.topic_partition.partition, epoch);
         }
     }
 

@@ -89,6 +89,7 @@ impl RunningBroker {
     pub async fn shutdown(self) {
         let began = Instant::now();
         self.stop.cancel();
+        self.broker.groups.stop();
         self.broker.coordination.close().await;
         if tokio::time::timeout(STOP_WAIT, self.controller).await.is_err() {
             tracing::error!("the controller does not stop; going on without it");
@@ -139,6 +140,7 @@ impl Broker {
             broker.clone(),
         );
         broker.set_controller(controller);
+        broker.start_groups();
         broker.start_background(&stop);
         let workers = Arc::new(Workers::start(worker_count()).map_err(StartError::Threads)?);
         let listeners = bound.iter().map(|(endpoint, listener)| (endpoint.listener.clone(), address(listener)));
@@ -326,6 +328,12 @@ impl Broker {
         for log in self.replicas.logs().all() {
             log.set_config(log_config(&self.topic_config(&log.topic_partition().topic)));
         }
+    }
+
+    fn start_groups(&self) {
+        self.groups.start();
+        let groups = self.groups.clone();
+        self.metrics.add_probe(move |gauges| groups.report(gauges));
     }
 
     fn start_background(self: &Arc<Self>, stop: &CancellationToken) {

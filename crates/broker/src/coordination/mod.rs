@@ -9,6 +9,7 @@
 
 mod codec;
 mod configs;
+mod consumer_offsets;
 mod controller;
 mod error;
 mod nodes;

@@ -6,16 +6,27 @@
 
 mod api_versions;
 mod authorized_operations;
+mod delete_groups;
 mod delete_records;
+mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
 mod errors;
 mod fetch;
+mod find_coordinator;
+mod heartbeat;
+mod join_group;
+mod leave_group;
+mod list_groups;
 mod list_offsets;
 mod metadata;
+mod offset_commit;
+mod offset_delete;
+mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod sync_group;
 
 use std::fmt;
 use std::future::Future;
@@ -27,9 +38,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use whimbrel_model::LeaderEpoch;
 use whimbrel_wire::{
-    ApiKey, ApiVersionsRequest, DecodeError, DeleteRecordsRequest, DescribeLogDirsRequest, DescribeProducersRequest,
-    DescribeTopicPartitionsRequest, EncodeError, FetchRequest, Frame, ListOffsetsRequest, MetadataRequest,
-    OffsetForLeaderEpochRequest, Reader, Request, RequestHeader, Str,
+    ApiKey, ApiVersionsRequest, DecodeError, DeleteGroupsRequest, DeleteRecordsRequest, DescribeGroupsRequest,
+    DescribeLogDirsRequest, DescribeProducersRequest, DescribeTopicPartitionsRequest, EncodeError, FetchRequest,
+    FindCoordinatorRequest, Frame, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
+    ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
+    OffsetForLeaderEpochRequest, Reader, Request, RequestHeader, Str, SyncGroupRequest,
 };
 
 use crate::Broker;
@@ -154,10 +167,21 @@ served! {
     Fetch 4..=18, FetchRequest => fetch::handle;
     ListOffsets 0..=11, ListOffsetsRequest => list_offsets::handle;
     Metadata 0..=13, MetadataRequest => metadata::handle;
+    OffsetCommit 0..=10, OffsetCommitRequest => offset_commit::handle;
+    OffsetFetch 0..=10, OffsetFetchRequest => offset_fetch::handle;
+    FindCoordinator 0..=6, FindCoordinatorRequest => find_coordinator::handle;
+    JoinGroup 0..=9, JoinGroupRequest => join_group::handle;
+    Heartbeat 0..=4, HeartbeatRequest => heartbeat::handle;
+    LeaveGroup 0..=5, LeaveGroupRequest => leave_group::handle;
+    SyncGroup 0..=5, SyncGroupRequest => sync_group::handle;
+    DescribeGroups 0..=6, DescribeGroupsRequest => describe_groups::handle;
+    ListGroups 0..=5, ListGroupsRequest => list_groups::handle;
     ApiVersions 0..=4, ApiVersionsRequest => api_versions::handle;
     DeleteRecords 0..=2, DeleteRecordsRequest => delete_records::handle;
     OffsetForLeaderEpoch 0..=4, OffsetForLeaderEpochRequest => offset_for_leader_epoch::handle;
     DescribeLogDirs 0..=5, DescribeLogDirsRequest => describe_log_dirs::handle;
+    DeleteGroups 0..=2, DeleteGroupsRequest => delete_groups::handle;
+    OffsetDelete 0..=0, OffsetDeleteRequest => offset_delete::handle;
     DescribeProducers 0..=0, DescribeProducersRequest => describe_producers::handle;
     DescribeTopicPartitions 0..=0, DescribeTopicPartitionsRequest => describe_topic_partitions::handle;
 }
