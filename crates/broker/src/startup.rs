@@ -307,6 +307,7 @@ fn serve(broker: &Arc<Broker>, bound: Vec<(Endpoint, TcpListener)>, workers: &Ar
             quota: quota.clone(),
             settings: settings.clone(),
             next_worker: next_worker.clone(),
+            metrics: broker.metrics.clone(),
         };
         let name: Arc<str> = endpoint.listener.as_str().into();
         let (broker, stop) = (broker.clone(), stop.clone());

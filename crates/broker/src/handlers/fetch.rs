@@ -32,6 +32,7 @@ pub async fn handle(context: &RequestContext, request: FetchRequest, version: i1
     };
     let fetcher = Fetcher::new(context, &request, plan);
     let served = fetcher.serve().await;
+    context.broker().metrics.fetched(served.iter().map(|one| one.found.bytes() as u64).sum());
     respond(context, version, session, plan_kind(&request), served)
 }
 
@@ -125,8 +126,7 @@ impl Found {
 }
 
 /// One fetch while it is served.
-struct Fetcher<'a> {
-    broker: &'a Arc<Broker>,
+struct Fetcher {
     partitions: Vec<(FetchPartition, Result<Arc<Partition>, ErrorCode>)>,
     isolation: Isolation,
     bytes_min: usize,
@@ -134,8 +134,8 @@ struct Fetcher<'a> {
     deadline: Option<Instant>,
 }
 
-impl<'a> Fetcher<'a> {
-    fn new(context: &'a RequestContext, request: &FetchRequest, plan: Vec<FetchPartition>) -> Self {
+impl Fetcher {
+    fn new(context: &RequestContext, request: &FetchRequest, plan: Vec<FetchPartition>) -> Self {
         let broker = context.broker();
         let replica_id = if context.version >= 15 { request.replica_state.replica_id } else { request.replica_id };
         let partitions = plan
@@ -148,7 +148,6 @@ impl<'a> Fetcher<'a> {
         let bytes_max = positive(request.max_bytes).min(broker.config().network.fetch_bytes_max);
         let wait_max = Duration::from_millis(u64::try_from(request.max_wait_ms).unwrap_or(0));
         Self {
-            broker,
             partitions,
             isolation: if request.isolation_level == 1 { Isolation::ReadCommitted } else { Isolation::ReadUncommitted },
             bytes_min: positive(request.min_bytes).min(bytes_max),

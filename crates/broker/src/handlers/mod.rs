@@ -34,6 +34,7 @@ use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use whimbrel_model::LeaderEpoch;
@@ -58,6 +59,13 @@ pub struct ConnectionContext {
 }
 
 impl ConnectionContext {
+    /// Called for each request that is done with.
+    pub fn answered(&self, api_key: i16, elapsed: Duration, bytes_in: usize, bytes_out: usize) {
+        let name = ApiKey::from_code(api_key).map_or("unknown", ApiKey::name);
+        let metrics = &self.broker.metrics;
+        metrics.request_answered(metrics.api(api_key, name), elapsed, bytes_in, bytes_out);
+    }
+
     /// Called once when the connection has ended.
     pub fn closed(&self) {
         self.broker.metrics.connection_closed(&self.listener);
@@ -120,9 +128,14 @@ pub enum RequestError {
     Response { api: &'static str, version: i16, source: EncodeError },
 }
 
-/// Whether this frame may start while an earlier request of its connection waits for its records to be committed.
-pub fn may_overtake_waiting(frame: &[u8]) -> bool {
-    frame.first_chunk::<2>().is_some_and(|key| i16::from_be_bytes(*key) == ApiKey::Produce as i16)
+/// The API key of a request, or -1 if the frame is too short to have one.
+pub fn api_key(frame: &[u8]) -> i16 {
+    frame.first_chunk::<2>().map_or(-1, |key| i16::from_be_bytes(*key))
+}
+
+/// Whether such a request may start while an earlier one of its connection waits for its records to be committed.
+pub fn may_overtake_waiting(api_key: i16) -> bool {
+    api_key == ApiKey::Produce.code()
 }
 
 /// The leader epoch in a request: clients that do not check send -1.

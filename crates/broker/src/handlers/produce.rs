@@ -285,6 +285,9 @@ impl<'a> Target<'a> {
         let info = partition
             .append(&records, acks, AppendOrigin::Client, now_ms)
             .map_err(|error| refusal(&error, &partition))?;
+        if !info.is_duplicate {
+            broker.metrics.appended((info.last_offset - info.first_offset + 1) as u64, info.bytes);
+        }
         let result = PartitionProduceResponse {
             base_offset: info.first_offset.0,
             log_append_time_ms: info.log_append_time,

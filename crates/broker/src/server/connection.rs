@@ -14,7 +14,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::net::TcpStream;
@@ -28,6 +28,9 @@ use crate::handlers::{self, Answer, ConnectionContext};
 /// Answers of one connection that may wait at a time. Kafka's clients have at most five requests in flight when they
 /// are idempotent; more than a few hundred only add latency.
 const WAITING_MAX: usize = 256;
+
+/// The length before each frame.
+const LENGTH_BYTES: usize = 4;
 
 /// Pieces of one vectored write; more are written in further calls.
 const IO_SLICES_MAX: usize = 64;
@@ -43,13 +46,23 @@ pub struct ConnectionSettings {
 
 type Waiting = Pin<Box<dyn Future<Output = Answer>>>;
 
+/// A request that is not answered yet.
+#[derive(Debug)]
+struct InFlight {
+    api_key: i16,
+    frame_bytes: usize,
+    received: Instant,
+    /// Held until the answer is written.
+    _memory: RequestMemoryPermit,
+}
+
 struct Connection {
     stream: TcpStream,
     frames: FrameBuffer,
     settings: ConnectionSettings,
     context: Arc<ConnectionContext>,
-    /// Answers in the order of their requests, each with the memory that its request holds.
-    waiting: VecDeque<(Waiting, RequestMemoryPermit)>,
+    /// Answers in the order of their requests.
+    waiting: VecDeque<(Waiting, InFlight)>,
 }
 
 /// Why a connection ends.
@@ -97,7 +110,7 @@ pub async fn serve(stream: TcpStream, context: Arc<ConnectionContext>, settings:
 
 enum Next {
     Frame(Bytes, RequestMemoryPermit),
-    Answer(Answer),
+    Answer(Answer, InFlight),
 }
 
 impl Connection {
@@ -113,14 +126,14 @@ impl Connection {
     /// Reads one request or writes one answer, whichever is ready first.
     async fn step(&mut self) -> Result<(), End> {
         match self.next().await? {
-            Next::Answer(answer) => self.write_answer(answer).await,
+            Next::Answer(answer, request) => self.write_answer(answer, request).await,
             Next::Frame(frame, permit) => self.handle(frame, permit).await,
         }
     }
 
     async fn next(&mut self) -> Result<Next, End> {
         if self.waiting.len() >= WAITING_MAX {
-            return Ok(Next::Answer(front(&mut self.waiting).await));
+            return Ok(front(&mut self.waiting).await);
         }
         if self.waiting.is_empty() {
             let stop = self.settings.stop.clone();
@@ -132,47 +145,61 @@ impl Connection {
         }
         tokio::select! {
             biased;
-            answer = front(&mut self.waiting) => Ok(Next::Answer(answer)),
+            next = front(&mut self.waiting) => Ok(next),
             next = read_frame(&mut self.stream, &mut self.frames, &self.settings) => next,
         }
     }
 
-    async fn handle(&mut self, frame: Bytes, permit: RequestMemoryPermit) -> Result<(), End> {
-        if !self.waiting.is_empty() && !handlers::may_overtake_waiting(&frame) {
+    async fn handle(&mut self, frame: Bytes, memory: RequestMemoryPermit) -> Result<(), End> {
+        let request = InFlight {
+            api_key: handlers::api_key(&frame),
+            frame_bytes: frame.len() + LENGTH_BYTES,
+            received: Instant::now(),
+            _memory: memory,
+        };
+        if !handlers::may_overtake_waiting(request.api_key) {
             while !self.waiting.is_empty() {
-                let answer = front(&mut self.waiting).await;
-                self.write_answer(answer).await?;
+                if let Next::Answer(answer, request) = front(&mut self.waiting).await {
+                    self.write_answer(answer, request).await?;
+                }
             }
         }
         match handlers::dispatch(&self.context, frame).await.map_err(|error| End::Request(error.to_string()))? {
-            Answer::Waiting(waiting) => self.waiting.push_back((waiting, permit)),
-            answer if self.waiting.is_empty() => self.write_answer(answer).await?,
-            answer => self.waiting.push_back((Box::pin(std::future::ready(answer)), permit)),
+            Answer::Waiting(waiting) => self.waiting.push_back((waiting, request)),
+            answer if self.waiting.is_empty() => self.write_answer(answer, request).await?,
+            answer => self.waiting.push_back((Box::pin(std::future::ready(answer)), request)),
         }
         Ok(())
     }
 
-    async fn write_answer(&mut self, mut answer: Answer) -> Result<(), End> {
-        loop {
+    async fn write_answer(&mut self, mut answer: Answer, request: InFlight) -> Result<(), End> {
+        let written = loop {
             match answer {
                 Answer::Waiting(waiting) => answer = waiting.await,
-                Answer::Silent => return Ok(()),
+                Answer::Silent => break 0,
                 Answer::Close(reason) => return Err(End::Request(reason)),
-                Answer::Reply(frame) => return Ok(write_frame(&self.stream, &frame, self.settings.idle_max).await?),
+                Answer::Reply(frame) => {
+                    write_frame(&self.stream, &frame, self.settings.idle_max).await?;
+                    break frame.len();
+                }
             }
-        }
+        };
+        self.context.answered(request.api_key, request.received.elapsed(), request.frame_bytes, written);
+        Ok(())
     }
 }
 
 /// The first waiting answer, once it is ready. Dropping this future loses nothing.
-async fn front(waiting: &mut VecDeque<(Waiting, RequestMemoryPermit)>) -> Answer {
-    let answer = poll_fn(|context: &mut Context<'_>| match waiting.front_mut() {
-        Some((answer, _)) => answer.as_mut().poll(context),
-        None => Poll::Pending,
+async fn front(waiting: &mut VecDeque<(Waiting, InFlight)>) -> Next {
+    poll_fn(|context: &mut Context<'_>| {
+        let Some((answer, _)) = waiting.front_mut() else { return Poll::Pending };
+        let Poll::Ready(answer) = answer.as_mut().poll(context) else { return Poll::Pending };
+        match waiting.pop_front() {
+            Some((_, request)) => Poll::Ready(Next::Answer(answer, request)),
+            None => Poll::Pending,
+        }
     })
-    .await;
-    waiting.pop_front();
-    answer
+    .await
 }
 
 /// The next whole frame. Dropping this future loses nothing: what was read stays in `frames`.

@@ -94,11 +94,6 @@ impl FrameBuffer {
         }
     }
 
-    /// True when no byte of a next frame has arrived.
-    pub fn is_empty(&self) -> bool {
-        self.buffer.is_empty()
-    }
-
     /// Names the protocol when the first four bytes are those of one that is often pointed at this port.
     fn explain(&self, prefix: [u8; 4], length: i32) -> FrameError {
         // A TLS record: handshake (22), version 3.x.
@@ -133,7 +128,6 @@ mod tests {
         assert!(frames.take_frame().unwrap().is_none());
         frames.space().unwrap().extend_from_slice(b"\0\0");
         assert_eq!(frames.take_frame().unwrap().unwrap(), "");
-        assert!(frames.is_empty());
         assert_eq!(frames.buffer.capacity(), 0);
     }
 

@@ -31,6 +31,16 @@ pub enum ConnectionRefused {
     TooManyFromAddress { limit: usize },
 }
 
+impl ConnectionRefused {
+    /// The limit's key.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::TooMany { .. } => "max.connections",
+            Self::TooManyFromAddress { .. } => "max.connections.per.ip",
+        }
+    }
+}
+
 impl ConnectionQuota {
     pub fn new(total_max: usize, per_ip_max: usize, per_ip_overrides: HashMap<IpAddr, usize>) -> Arc<Self> {
         Arc::new(Self { total_max, per_ip_max, per_ip_overrides, open: Mutex::default() })
@@ -53,11 +63,6 @@ impl ConnectionQuota {
         *from_ip += 1;
         open.total += 1;
         Ok(ConnectionPermit { quota: self.clone(), ip })
-    }
-
-    /// Connections open now.
-    pub fn total(&self) -> usize {
-        self.open.lock().total
     }
 }
 
@@ -127,7 +132,7 @@ mod tests {
         let _third = quota.open(b).unwrap();
         assert_eq!(quota.open(b).unwrap_err(), ConnectionRefused::TooMany { limit: 3 });
         drop(first);
-        assert_eq!(quota.total(), 2);
+        assert_eq!(quota.open.lock().total, 2);
         assert!(quota.open(a).is_ok());
     }
 }

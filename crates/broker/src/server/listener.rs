@@ -14,6 +14,7 @@ use super::connection::{self, ConnectionSettings};
 use super::limits::{ConnectionPermit, ConnectionQuota};
 use super::workers::Workers;
 use crate::handlers::ConnectionContext;
+use crate::metrics::Metrics;
 
 /// After `accept` failed (no descriptor is free, say) the next try waits this long instead of spinning.
 const ACCEPT_RETRY_DELAY: Duration = Duration::from_millis(100);
@@ -68,12 +69,12 @@ fn listen(address: SocketAddr, options: &SocketOptions) -> io::Result<StdListene
 }
 
 /// Gives each accepted connection to the next worker in turn.
-#[derive(Debug)]
 pub struct Acceptor {
     pub workers: Arc<Workers>,
     pub quota: Arc<ConnectionQuota>,
     pub settings: ConnectionSettings,
     pub next_worker: Arc<AtomicUsize>,
+    pub metrics: Arc<Metrics>,
 }
 
 impl Acceptor {
@@ -106,7 +107,10 @@ impl Acceptor {
                     Ok(stream) => self.hand_over(stream, permit, context_for(peer)),
                     Err(error) => tracing::debug!(%peer, "connection lost before it was set up: {error}"),
                 },
-                Err(refused) => tracing::warn!(%peer, "connection refused: {refused}"),
+                Err(refused) => {
+                    self.metrics.connection_refused(refused.reason());
+                    tracing::warn!(%peer, "connection refused: {refused}");
+                }
             }
         }
     }

@@ -51,11 +51,6 @@ impl Workers {
         Ok(workers)
     }
 
-    /// How many threads there are.
-    pub fn count(&self) -> usize {
-        self.inboxes.len()
-    }
-
     /// Runs `make` on worker `index` modulo the count, and the future that it returns as a task there.
     pub fn spawn_on<F, Fut>(&self, index: usize, make: F)
     where
