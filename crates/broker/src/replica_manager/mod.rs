@@ -15,9 +15,7 @@ use whimbrel_storage::{AppendRules, LogConfig, LogManager, TargetCompression};
 
 pub use control::RoleChanges;
 pub use errors::{AppendError, ControlError, PartitionError, ReadError};
-pub use partition::{
-    FetchRead, Isolation, Offsets, Partition, Registration, RequiredAcks, TimestampAnswer, TimestampQuery,
-};
+pub use partition::{FetchRead, Isolation, Offsets, Partition, Registration, RequiredAcks, TimestampQuery};
 
 use crate::config::{CompressionType, TimestampType, TopicConfig};
 use crate::metadata_cache::MetadataCache;

@@ -68,7 +68,7 @@ pub enum TimestampQuery {
 }
 
 /// Timestamp, offset and leader epoch of a record.
-pub type TimestampAnswer = (i64, Offset, Option<LeaderEpoch>);
+pub(super) type TimestampAnswer = (i64, Offset, Option<LeaderEpoch>);
 
 /// A waiter's place on the list of one partition.
 pub type Registration = purgatory::Registration<Partition>;
