@@ -96,10 +96,12 @@ impl Attributes {
         self.0 & Self::DELETE_HORIZON != 0
     }
 
+    /// Drops the bits without a meaning, as Kafka does when it rewrites a batch.
     fn with_timestamp_type(self, timestamp_type: TimestampType) -> Self {
+        let kept = self.0 & (Self::CODEC_MASK | Self::TRANSACTIONAL | Self::CONTROL | Self::DELETE_HORIZON);
         match timestamp_type {
-            TimestampType::CreateTime => Self(self.0 & !Self::LOG_APPEND_TIME),
-            TimestampType::LogAppendTime => Self(self.0 | Self::LOG_APPEND_TIME),
+            TimestampType::CreateTime => Self(kept),
+            TimestampType::LogAppendTime => Self(kept | Self::LOG_APPEND_TIME),
         }
     }
 }

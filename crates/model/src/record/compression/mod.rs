@@ -20,7 +20,7 @@ pub const DECOMPRESSED_BYTES_MAX: usize = 128 * 1024 * 1024;
 const STEP_BYTES: usize = 16 * 1024;
 
 /// A buffer that grew beyond this for one batch gives its memory back: [`DecompressionBuffer::shrink`].
-const KEPT_BYTES_MAX: usize = 1024 * 1024;
+const KEPT_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Why a body cannot be compressed or decompressed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
