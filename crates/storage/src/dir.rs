@@ -1,11 +1,12 @@
 //! One entry of `log.dirs`: its lock, its room, whether it is online, and its flusher.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use parking_lot::Mutex;
 use rustix::fs::{FlockOperation, fcntl_lock, flock, statvfs};
 use whimbrel_model::{Offset, TopicPartition};
 
@@ -27,8 +28,10 @@ const ROOM_CHECK_BYTES: i64 = 16 * 1024 * 1024;
 /// A log directory.
 pub(crate) struct LogDir {
     path: PathBuf,
-    /// Held until the process ends or the manager is dropped; dropping it gives the lock back.
-    lock: Option<File>,
+    /// Dropping the file gives the lock back.
+    lock: Mutex<Option<File>>,
+    /// Whimbrel had the directory open before: `.lock` says so.
+    was_ours: bool,
     reserved_bytes: u64,
     /// Bytes that may be appended before the room is looked up again.
     room: AtomicI64,
@@ -64,9 +67,11 @@ impl LogDir {
         listener: Arc<OnceLock<Arc<dyn StorageListener>>>,
     ) -> Result<Self, OpenError> {
         let offline = OnceLock::new();
+        let mut was_ours = false;
         let lock = match std::fs::create_dir_all(path).and_then(|()| open_lock_file(path)) {
             Ok(mut file) => {
                 take_lock(path, &mut file)?;
+                was_ours = read_holder(&mut file).starts_with(HOLDER);
                 note_holder(&mut file, holder);
                 Some(file)
             }
@@ -78,7 +83,8 @@ impl LogDir {
         };
         Ok(Self {
             path: path.to_owned(),
-            lock,
+            lock: Mutex::new(lock),
+            was_ours,
             reserved_bytes,
             room: AtomicI64::new(0),
             offline,
@@ -104,7 +110,16 @@ impl LogDir {
     }
 
     pub(crate) fn is_locked_by_us(&self) -> bool {
-        self.lock.is_some()
+        self.lock.lock().is_some()
+    }
+
+    pub(crate) fn was_ours(&self) -> bool {
+        self.was_ours
+    }
+
+    /// Lets others use the directory. Nothing may be written to it afterwards.
+    pub(crate) fn unlock(&self) {
+        *self.lock.lock() = None;
     }
 
     /// # Errors
@@ -183,9 +198,7 @@ fn take_lock(dir: &Path, file: &mut File) -> Result<(), OpenError> {
     if !refused {
         return Ok(());
     }
-    let mut text = String::new();
-    // Only for the message; an unreadable file leaves it general.
-    let _ = file.take(1024).read_to_string(&mut text);
+    let text = read_holder(file);
     let holder = match text.trim() {
         "" => "another process (perhaps Apache Kafka)".to_owned(),
         known => known.replace('\n', ", "),
@@ -193,9 +206,18 @@ fn take_lock(dir: &Path, file: &mut File) -> Result<(), OpenError> {
     Err(OpenError::Locked { dir: dir.to_owned(), holder })
 }
 
+const HOLDER: &str = "whimbrel pid ";
+
+/// What `.lock` says about its holder; empty if nothing can be read.
+fn read_holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let _ = file.seek(SeekFrom::Start(0)).and_then(|_| file.take(1024).read_to_string(&mut text));
+    text
+}
+
 /// Says in `.lock` who holds it. Kafka neither reads nor truncates the file.
 fn note_holder(file: &mut File, holder: &str) {
-    let text = format!("whimbrel pid {}\n{holder}\n", std::process::id());
+    let text = format!("{HOLDER}{}\n{holder}\n", std::process::id());
     // Only a help for the reader of a refusal.
-    let _ = file.set_len(0).and_then(|()| file.write_all(text.as_bytes()));
+    let _ = file.set_len(0).and_then(|()| file.seek(SeekFrom::Start(0))).and_then(|_| file.write_all(text.as_bytes()));
 }

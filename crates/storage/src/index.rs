@@ -16,7 +16,8 @@ pub(crate) const TIME_BYTES: u64 = 12;
 
 /// Entries are compared in blocks of this many bytes: one read instead of ten.
 const BLOCK_BYTES: usize = 4080;
-const _: () = assert!(BLOCK_BYTES % OFFSET_BYTES as usize == 0 && BLOCK_BYTES % TIME_BYTES as usize == 0);
+const _: () =
+    assert!(BLOCK_BYTES.is_multiple_of(OFFSET_BYTES as usize) && BLOCK_BYTES.is_multiple_of(TIME_BYTES as usize));
 
 /// An index entry as it lies in the file.
 pub(crate) trait Entry: Sized + Copy {
@@ -180,7 +181,7 @@ pub(crate) fn ordered_prefix<E: Entry>(file: &File, entries: u32) -> io::Result<
     for bytes in bytes.chunks_exact(E::SIZE) {
         match E::parse(bytes) {
             Some(entry) if entry.is_sane() && ordered.last().is_none_or(|last| last.precedes(&entry)) => {
-                ordered.push(entry)
+                ordered.push(entry);
             }
             _ => break,
         }

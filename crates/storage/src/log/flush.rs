@@ -1,5 +1,6 @@
 //! Making records survive a power cut.
 
+use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,7 +8,6 @@ use std::sync::atomic::Ordering;
 use whimbrel_model::Offset;
 
 use super::Log;
-use crate::checkpoint;
 use crate::error::StorageError;
 use crate::files::small;
 use crate::names;
@@ -19,7 +19,7 @@ struct Work {
     end: i64,
     generation: u32,
     sync_dir: bool,
-    epochs: Option<String>,
+    sync_epochs: bool,
 }
 
 impl Log {
@@ -55,9 +55,12 @@ impl Log {
     pub(crate) fn flush(&self) -> Result<Offset, StorageError> {
         let Some(work) = self.take_flush_work()? else { return Ok(self.flushed_offset()) };
         let home = self.home.path();
-        if let Some(text) = &work.epochs {
-            small::replace(&home, names::LEADER_EPOCH_CHECKPOINT, text.as_bytes())
-                .map_err(|e| StorageError::io("write", &home.join(names::LEADER_EPOCH_CHECKPOINT), e))
+        if work.sync_epochs {
+            // The file in place is whole and at least as new as what is flushed: only appends under the lock replace it.
+            let path = home.join(names::LEADER_EPOCH_CHECKPOINT);
+            let synced = File::open(&path).and_then(|file| file.sync_all());
+            synced
+                .map_err(|e| StorageError::io("sync", &path, e))
                 .or_else(|error| self.unless_gone(error, work.generation))?;
         }
         let active = work.segments.last().map(|segment| segment.base);
@@ -70,7 +73,7 @@ impl Log {
                 synced.or_else(|error| self.unless_gone(error, work.generation))?;
             }
         }
-        if work.sync_dir && work.epochs.is_none() {
+        if work.sync_dir || work.sync_epochs {
             let synced = small::sync_dir(&home).map_err(|e| StorageError::io("sync", &home, e));
             synced.or_else(|error| self.unless_gone(error, work.generation))?;
         }
@@ -86,14 +89,12 @@ impl Log {
             return Ok(None);
         }
         let first = state.segment_index(flushed).unwrap_or(0);
-        let epochs =
-            std::mem::take(&mut state.epochs_need_sync).then(|| checkpoint::format_epochs(state.epochs.entries()));
         Ok(Some(Work {
             segments: state.segments.get(first..).unwrap_or_default().to_vec(),
             end,
             generation: state.generation,
             sync_dir: std::mem::take(&mut state.needs_dir_sync),
-            epochs,
+            sync_epochs: std::mem::take(&mut state.epochs_need_sync),
         }))
     }
 

@@ -225,7 +225,8 @@ fn find_end(
         }
         tracing::warn!(path = %last.path(Kind::Log).display(), "the tail is damaged after a clean stop");
     }
-    recover::recover(segments, epochs, from, report).map(Some)
+    let rules = recover::Rules { gaps_are_losses: context.dir.was_ours() };
+    recover::recover(segments, epochs, from, report, rules).map(Some)
 }
 
 /// The end of a segment whose tail is in order, found from its last index entry. `None` if the tail is not.
@@ -314,22 +315,29 @@ fn list(path: &Path) -> Result<Listing, StorageError> {
 /// A checkpoint that cannot be read is rebuilt from the batches.
 fn load_epochs(path: &Path, segments: &[Arc<Segment>], report: &mut PartitionLoad) -> Result<EpochCache, StorageError> {
     match checkpoint::read_epochs(&path.join(names::LEADER_EPOCH_CHECKPOINT)) {
-        Ok(entries) => Ok(EpochCache::from_entries(entries)),
+        // No epochs beside records: a power cut came between the file and its sync.
+        Ok(entries) if !entries.is_empty() || segments.iter().all(|segment| segment.size() == 0) => {
+            Ok(EpochCache::from_entries(entries))
+        }
+        Ok(_) => rebuild_epochs(segments, report),
         Err(error @ StorageError::Damaged { .. }) => {
-            tracing::warn!(error = %crate::dir::describe(&error), "rebuilding the leader epochs from the batches");
-            report.epochs_were_rebuilt = true;
-            let mut epochs = EpochCache::default();
-            for segment in segments {
-                let file = segment.file(Kind::Log)?;
-                let mut scanner = Scanner::new(&file, 0, segment.size(), ReadMode::MayBlock);
-                while let Step::Batch { meta, .. } =
-                    scanner.step().map_err(|e| segment.io_error("read", Kind::Log, e))?
-                {
-                    recover::note_epoch(&mut epochs, &meta);
-                }
-            }
-            Ok(epochs)
+            tracing::warn!(error = %crate::dir::describe(&error), "the leader epochs cannot be read");
+            rebuild_epochs(segments, report)
         }
         Err(error) => Err(error),
     }
+}
+
+/// From all batch headers. Finds nothing in a log of old formats, which has no epochs.
+fn rebuild_epochs(segments: &[Arc<Segment>], report: &mut PartitionLoad) -> Result<EpochCache, StorageError> {
+    let mut epochs = EpochCache::default();
+    for segment in segments {
+        let file = segment.file(Kind::Log)?;
+        let mut scanner = Scanner::new(&file, 0, segment.size(), ReadMode::MayBlock);
+        while let Step::Batch { meta, .. } = scanner.step().map_err(|e| segment.io_error("read", Kind::Log, e))? {
+            recover::note_epoch(&mut epochs, &meta);
+        }
+    }
+    report.epochs_were_rebuilt = !epochs.entries().is_empty();
+    Ok(epochs)
 }

@@ -22,6 +22,14 @@ use crate::names;
 use crate::scan::{Scanner, Step};
 use crate::segment::{IndexBuilder, Kind, Segment};
 
+/// What depends on who wrote the log.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    /// A segment that ends below the base of the next one has lost its end: the file system kept the later file and
+    /// not all of this one. Kafka leaves such gaps itself (compaction, followers of compacted logs).
+    pub(super) gaps_are_losses: bool,
+}
+
 /// Where and why a segment's batches end early.
 struct Break {
     position: u64,
@@ -34,6 +42,7 @@ pub(super) fn recover(
     epochs: &mut EpochCache,
     from: &LoadedFrom,
     report: &mut PartitionLoad,
+    rules: Rules,
 ) -> Result<i64, StorageError> {
     let recovery_point = from.recovery_point.0;
     let first = segments.partition_point(|segment| segment.base <= recovery_point).saturating_sub(1);
@@ -43,7 +52,9 @@ pub(super) fn recover(
         let (segment_end, broken) =
             recover_segment(&segment, end.max(segment.base), recovery_point, from, epochs, report)?;
         end = segment_end;
-        let Some(broken) = broken else { continue };
+        let gap = segments.get(i + 1).filter(|next| rules.gaps_are_losses && recovery_point <= end && end < next.base);
+        let lost = gap.map(|_| Break { position: segment.size(), what: "the end of the segment is missing" });
+        let Some(broken) = broken.or(lost) else { continue };
         let rest = segments.split_off(i + 1);
         let later: u64 = rest.iter().map(|segment| segment.size()).sum();
         report.truncated = Some(Truncated {

@@ -100,7 +100,7 @@ impl LogManager {
     }
 
     /// Closes in order: flushes every log, writes the checkpoints and the marker of a clean shutdown, and stops the
-    /// flushers. The logs cannot be used afterwards; the directories stay locked until the manager is dropped.
+    /// flushers. The logs cannot be used afterwards, and the directories may be opened by others.
     pub fn close(&self) {
         for dir in &self.dirs {
             dir.flushes.stop();
@@ -115,6 +115,10 @@ impl LogManager {
                 // The next start recovers instead.
                 tracing::warn!(dir = %dir.path().display(), error = %describe(&error), "not closed in order");
             }
+            for log in self.logs_in(dir.path()) {
+                log.close();
+            }
+            dir.unlock();
         }
     }
 

@@ -227,7 +227,7 @@ impl LogManager {
             let Some(log) = self.logs.write().remove(partition) else { continue };
             match self.retire(&log, now_ms) {
                 Ok(()) if !changed.iter().any(|dir| dir.path() == log.parent_dir()) => {
-                    changed.extend(self.dir_of(&log))
+                    changed.extend(self.dir_of(&log));
                 }
                 Ok(()) => {}
                 Err(error) => result = result.and(Err(error)),

@@ -104,10 +104,13 @@ pub fn read_all(log: &Log, from: i64) -> Vec<(i64, i64)> {
     }
 }
 
+/// Flushed offsets, and why directories went offline.
+type Seen = (Vec<(TopicPartition, Offset)>, Vec<String>);
+
 /// Waits for flushes; remembers failures.
 #[derive(Default)]
 pub struct Flushes {
-    seen: Mutex<(Vec<(TopicPartition, Offset)>, Vec<String>)>,
+    seen: Mutex<Seen>,
     changed: Condvar,
 }
 
@@ -121,7 +124,7 @@ impl Flushes {
         self.seen.lock().1[0].clone()
     }
 
-    fn wait(&self, done: impl Fn(&(Vec<(TopicPartition, Offset)>, Vec<String>)) -> bool) {
+    fn wait(&self, done: impl Fn(&Seen) -> bool) {
         let mut seen = self.seen.lock();
         while !done(&seen) {
             let timed_out = self.changed.wait_for(&mut seen, Duration::from_secs(30)).timed_out();

@@ -3,4 +3,8 @@
 mod helpers;
 
 mod append_and_read;
+mod crash;
+mod disk;
 mod lifecycle;
+mod model;
+mod truncation;
