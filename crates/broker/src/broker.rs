@@ -105,6 +105,16 @@ impl Broker {
         let _ = self.controller.set(controller);
     }
 
+    /// Whether this broker serves the requests that only the controller does.
+    pub fn is_active_controller(&self) -> bool {
+        self.controller.get().is_some_and(ControllerHandle::is_active)
+    }
+
+    /// The dynamic values as last heard: of all brokers, and of this one.
+    pub(crate) fn dynamic_config(&self) -> (BTreeMap<String, String>, BTreeMap<String, String>) {
+        self.dynamic.lock().clone()
+    }
+
     /// Who is controller; `None` before this broker looks.
     pub fn controller(&self) -> Option<&ControllerHandle> {
         self.controller.get()

@@ -5,6 +5,9 @@ pub const CONSUMER_OFFSETS: &str = "__consumer_offsets";
 /// States of transactions.
 pub const TRANSACTION_STATE: &str = "__transaction_state";
 
+/// KRaft's log of metadata. No topic of clients may have its name.
+pub const CLUSTER_METADATA: &str = "__cluster_metadata";
+
 /// Longest topic name: with `-<partition>` and a suffix it has to fit into a file name.
 const NAME_LENGTH_MAX: usize = 249;
 
@@ -44,6 +47,16 @@ pub fn validate_name(name: &str) -> Result<(), InvalidTopicName> {
         return Err(InvalidTopicName::Characters { name: name.to_owned() });
     }
     Ok(())
+}
+
+/// Whether another name could collide with this one: names of metrics have '_' for every '.'.
+pub fn may_collide(name: &str) -> bool {
+    name.contains(['.', '_'])
+}
+
+/// Names with the same key collide: only one of them can be a topic.
+pub fn collision_key(name: &str) -> String {
+    name.replace('.', "_")
 }
 
 #[cfg(test)]

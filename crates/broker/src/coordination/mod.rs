@@ -24,6 +24,7 @@ pub(crate) mod testing;
 mod tests;
 mod topics;
 
+use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -65,8 +66,8 @@ struct Inner {
     /// The broker epoch of the present registration; -1 before the first.
     broker_epoch: AtomicI64,
     configs: configs::ConfigCache,
-    /// Held while a block of producer ids is taken.
-    producer_ids: tokio::sync::Mutex<()>,
+    /// What is left of the present block of producer ids. Held while the next block is taken.
+    producer_ids: tokio::sync::Mutex<Option<RangeInclusive<i64>>>,
     closing: watch::Sender<bool>,
 }
 
@@ -90,7 +91,7 @@ impl Coordination {
             registration: Mutex::new(None),
             broker_epoch: AtomicI64::new(-1),
             configs: configs::ConfigCache::default(),
-            producer_ids: tokio::sync::Mutex::new(()),
+            producer_ids: tokio::sync::Mutex::new(None),
             closing: watch::Sender::new(false),
         };
         let coordination = Self { inner: Arc::new(inner) };

@@ -13,15 +13,27 @@ use super::{Coordination, paths};
 const BLOCK_IDS: i64 = 1000;
 
 impl Coordination {
-    /// Takes the next block of producer ids for this broker; no other ever gets one of them.
+    /// A producer id that was never given to anyone.
     ///
     /// # Errors
-    /// When the session is lost, the node is not readable, or all ids are used up.
-    pub async fn next_producer_ids(&self) -> Result<RangeInclusive<ProducerId>, CoordinationError> {
+    /// When a new block of ids is due and the session is lost, the node is not readable, or all ids are used up.
+    pub async fn next_producer_id(&self) -> Result<ProducerId, CoordinationError> {
+        // Held while a block is taken: two calls at once could not tell whose write of the same block took effect.
+        let mut left = self.inner.producer_ids.lock().await;
+        if let Some(id) = left.as_mut().and_then(Iterator::next) {
+            return Ok(ProducerId(id));
+        }
+        let mut block = self.take_block().await?;
+        let first = *block.start();
+        block.next();
+        *left = Some(block);
+        Ok(ProducerId(first))
+    }
+
+    /// Takes the next block of ids for this broker.
+    async fn take_block(&self) -> Result<RangeInclusive<i64>, CoordinationError> {
         let path = paths::PRODUCER_IDS;
         let content = |source| CoordinationError::content(path, source);
-        // Two calls at once could not tell whose write of the same block it was that took effect.
-        let _alone = self.inner.producer_ids.lock().await;
         // A write whose answer was lost, and the version that the node has if it took effect.
         let mut unheard: Option<(ProducerIdBlockNode, i32)> = None;
         loop {
@@ -61,7 +73,7 @@ impl Coordination {
     }
 }
 
-fn range(block: &ProducerIdBlockNode) -> Result<RangeInclusive<ProducerId>, CoordinationError> {
+fn range(block: &ProducerIdBlockNode) -> Result<RangeInclusive<i64>, CoordinationError> {
     let last = block.last().map_err(|source| CoordinationError::content(paths::PRODUCER_IDS, source))?;
-    Ok(ProducerId(last - BLOCK_IDS + 1)..=ProducerId(last))
+    Ok(last - BLOCK_IDS + 1..=last)
 }

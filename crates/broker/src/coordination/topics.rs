@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use whimbrel_model::Uuid;
 use whimbrel_state::controller::{PartitionAssignment, TopicAssignment};
-use zookeeper_client::{Error, MultiWriteError};
+use zookeeper_client::{Error, EventType, MultiWriteError};
 
 use super::codec::{ConfigNode, TopicNode};
 use super::configs::Overrides;
@@ -100,6 +100,24 @@ impl Coordination {
         match self.topic(name).await? {
             Some(topic) if topic.assignment.id == id => Ok(id),
             _ => Err(CoordinationError::TopicExists(name.to_owned())),
+        }
+    }
+
+    /// Waits until nothing of a topic is left, so that its name can be used again.
+    ///
+    /// # Errors
+    /// When the session is lost.
+    pub async fn topic_gone(&self, name: &str) -> Result<(), CoordinationError> {
+        let path = paths::topic(name);
+        loop {
+            let call = self.inner.session.call(&path, async |client| client.check_and_watch_stat(&path).await);
+            let (stat, watcher) = call.await?;
+            if stat.is_none() {
+                return Ok(());
+            }
+            if watcher.changed().await.event_type == EventType::Session {
+                return Err(CoordinationError::SessionLost);
+            }
         }
     }
 

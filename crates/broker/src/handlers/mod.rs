@@ -4,18 +4,28 @@
 //! only concerns the encoding is the business of `wire`. Handlers run on the worker of the connection: they may wait,
 //! but never block.
 
+mod alter_configs;
 mod api_versions;
+mod assignments;
 mod authorized_operations;
+mod create_partitions;
+mod create_topics;
 mod delete_groups;
 mod delete_records;
+mod delete_topics;
+mod describe_cluster;
+mod describe_configs;
 mod describe_groups;
 mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
+mod dynamic_config;
 mod errors;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
+mod incremental_alter_configs;
+mod init_producer_id;
 mod join_group;
 mod leave_group;
 mod list_groups;
@@ -26,6 +36,7 @@ mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
+mod refusal;
 mod sync_group;
 
 use std::fmt;
@@ -39,11 +50,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use whimbrel_model::LeaderEpoch;
 use whimbrel_wire::{
-    ApiKey, ApiVersionsRequest, DecodeError, DeleteGroupsRequest, DeleteRecordsRequest, DescribeGroupsRequest,
-    DescribeLogDirsRequest, DescribeProducersRequest, DescribeTopicPartitionsRequest, EncodeError, FetchRequest,
-    FindCoordinatorRequest, Frame, HeartbeatRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest,
-    ListOffsetsRequest, MetadataRequest, OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest,
-    OffsetForLeaderEpochRequest, Reader, Request, RequestHeader, Str, SyncGroupRequest,
+    AlterConfigsRequest, ApiKey, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DecodeError,
+    DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
+    DescribeGroupsRequest, DescribeLogDirsRequest, DescribeProducersRequest, DescribeTopicPartitionsRequest,
+    EncodeError, FetchRequest, FindCoordinatorRequest, Frame, HeartbeatRequest, IncrementalAlterConfigsRequest,
+    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest,
+    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, Reader, Request,
+    RequestHeader, Str, SyncGroupRequest,
 };
 
 use crate::Broker;
@@ -197,6 +210,14 @@ served! {
     OffsetDelete 0..=0, OffsetDeleteRequest => offset_delete::handle;
     DescribeProducers 0..=0, DescribeProducersRequest => describe_producers::handle;
     DescribeTopicPartitions 0..=0, DescribeTopicPartitionsRequest => describe_topic_partitions::handle;
+    CreateTopics 0..=7, CreateTopicsRequest => create_topics::handle;
+    DeleteTopics 0..=6, DeleteTopicsRequest => delete_topics::handle;
+    InitProducerId 0..=5, InitProducerIdRequest => init_producer_id::handle;
+    DescribeConfigs 0..=4, DescribeConfigsRequest => describe_configs::handle;
+    AlterConfigs 0..=2, AlterConfigsRequest => alter_configs::handle;
+    CreatePartitions 0..=3, CreatePartitionsRequest => create_partitions::handle;
+    IncrementalAlterConfigs 0..=1, IncrementalAlterConfigsRequest => incremental_alter_configs::handle;
+    DescribeCluster 0..=2, DescribeClusterRequest => describe_cluster::handle;
 }
 
 /// Handles one frame. What the request does has been done, in order, when this returns; only its answer may wait.

@@ -1,0 +1,58 @@
+//! InitProducerId, versions 0 to 5 (KIP-98, KIP-360), for idempotent producers.
+//!
+//! Transactions are not served. A request with a transactional id is answered `UnsupportedVersion`: Java's producer and
+//! librdkafka both treat it as fatal and say so, where other codes would make one of them try for ever.
+
+use whimbrel_model::ErrorCode;
+use whimbrel_wire::{InitProducerIdRequest, InitProducerIdResponse};
+
+use super::RequestContext;
+
+pub async fn handle(context: &RequestContext, request: InitProducerIdRequest, _version: i16) -> InitProducerIdResponse {
+    match check(&request) {
+        Err(code) => refuse(code),
+        Ok(()) => match context.broker().coordination.next_producer_id().await {
+            Ok(id) => InitProducerIdResponse { producer_id: id.0, producer_epoch: 0, ..Default::default() },
+            Err(error) => {
+                tracing::warn!("no producer id can be given: {error}");
+                // Kafka's answer while it waits for a block of ids: clients try again.
+                refuse(ErrorCode::CoordinatorLoadInProgress)
+            }
+        },
+    }
+}
+
+/// A producer that names its old id and epoch gets a new id all the same, unless it has a transactional id.
+fn check(request: &InitProducerIdRequest) -> Result<(), ErrorCode> {
+    if (request.producer_id == -1) != (request.producer_epoch == -1) {
+        return Err(ErrorCode::InvalidRequest);
+    }
+    match &request.transactional_id {
+        None => Ok(()),
+        Some(id) if id.is_empty() => Err(ErrorCode::InvalidRequest),
+        Some(_) => Err(ErrorCode::UnsupportedVersion),
+    }
+}
+
+fn refuse(code: ErrorCode) -> InitProducerIdResponse {
+    InitProducerIdResponse { error_code: code.code(), producer_id: -1, producer_epoch: -1, ..Default::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_wire::Str;
+
+    use super::*;
+
+    #[test]
+    fn only_idempotent_producers_are_served() {
+        let request = InitProducerIdRequest::default();
+        assert_eq!(check(&InitProducerIdRequest { producer_id: -1, producer_epoch: -1, ..request.clone() }), Ok(()));
+        assert_eq!(check(&InitProducerIdRequest { producer_id: 5, producer_epoch: 3, ..request.clone() }), Ok(()));
+        let half = InitProducerIdRequest { producer_id: 5, producer_epoch: -1, ..request.clone() };
+        assert_eq!(check(&half), Err(ErrorCode::InvalidRequest));
+        let named = |id| InitProducerIdRequest { transactional_id: Some(Str::from_static(id)), ..request.clone() };
+        assert_eq!(check(&named("")), Err(ErrorCode::InvalidRequest));
+        assert_eq!(check(&named("t")), Err(ErrorCode::UnsupportedVersion));
+    }
+}
