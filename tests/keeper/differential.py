@@ -17,7 +17,7 @@ from jute import (ADD_WATCH, AUTH, CHECK, CHECK_WATCHES, CREATE, CREATE2, CREATE
                   SET_WATCHES2, SYNC, WHO_AM_I, boolean, buf, create_body, i32, i64, multi_body, vector)
 
 NAMES = ["a", "b", "c", "long-name", "ü"]
-BAD_PATHS = ["", "a", "a/b", "//", "/a/", "/a//b", "/a/.", "/a/../b", "/\x01", "/\ue000", "/\U0001f600", "/\x7f",
+BAD_PATHS = ["", "a", "a/b", "//", "/a/", "/a//b", "/a/.", "/a/../b", "/\x01", "/\ue000", "/\x7f",
              "/zookeeper", "/zookeeper/quota", "/zookeeper/config", "/", "/a\x00b"]
 ACLS = [OPEN_ACL, OPEN_ACL, OPEN_ACL, OPEN_ACL, OPEN_ACL, OPEN_ACL,
         [(1, "world", "anyone")],
@@ -121,6 +121,10 @@ class Run:
             return self.path() + f"{r.randrange(6):010}"
         return self.path()
 
+    def new_path(self):
+        """Also a character that Apache's server refuses, as it should, but cannot write back when asked about it."""
+        return "/\U0001f600" if self.random.random() < 0.01 else self.path()
+
     def data(self):
         return self.random.choice([None, b"", b"x", b"hello", b"long" * 20])
 
@@ -136,11 +140,11 @@ class Run:
             flags, ttl = r.choice([5, 5, 6, 0]), r.choice([1000000, 1, 0, 1 << 40])
             if flags == 0:
                 ttl = 5
-            return code, create_body(self.path(), self.data(), acl, flags, ttl)
+            return code, create_body(self.new_path(), self.data(), acl, flags, ttl)
         flags = r.choice([0, 0, 0, 1, 2, 3, 4] if code != CREATE_CONTAINER else [4])
         if r.random() < 0.02:
             flags = r.choice([5, 7, -1])
-        return code, create_body(self.path(), self.data(), acl, flags)
+        return code, create_body(self.new_path(), self.data(), acl, flags)
 
     def write(self, in_multi=False):
         r = self.random

@@ -1,7 +1,5 @@
-//! A keeper alone: `keeper --data DIR [--listen ADDRESS] [--tick MS]`. Prints the address that it listens on, and
-//! stops when its standard input ends or it is interrupted.
+//! A keeper alone: `keeper --data DIR [--listen ADDRESS] [--tick MS]`. Prints the address that it listens on.
 
-use std::io::Read as _;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -11,17 +9,13 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
-    let handle = Keeper::start(config(std::env::args().skip(1))?).await?;
+    let mut handle = Keeper::start(config(std::env::args().skip(1))?).await?;
     println!("listening on {}", handle.local_addr());
-    let (sender, stdin_ended) = tokio::sync::oneshot::channel();
-    std::thread::spawn(move || {
-        let mut rest = Vec::new();
-        let _ended = std::io::stdin().read_to_end(&mut rest);
-        let _unheard = sender.send(());
-    });
+    let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
-        _ = stdin_ended => {}
+        _ = terminated.recv() => {}
+        result = handle.ended() => return Ok(result?),
     }
     handle.shutdown().await?;
     Ok(())
