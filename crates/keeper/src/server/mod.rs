@@ -8,6 +8,8 @@ mod four_letter;
 mod listener;
 mod outbound;
 mod stats;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,7 +22,7 @@ use tracing::info;
 
 use self::core::{Core, Now};
 use crate::config::KeeperConfig;
-use crate::store::{Store, StoreError};
+use crate::store::{Loaded, Store, StoreError};
 
 /// Why a keeper does not start.
 #[derive(Debug, thiserror::Error)]
@@ -119,6 +121,10 @@ impl Keeper {
     pub async fn start(config: KeeperConfig) -> Result<KeeperHandle, StartError> {
         let config = Arc::new(config);
         let (store, loaded) = open_store(&config).await?;
+        Self::serve(config, store, loaded).await
+    }
+
+    async fn serve(config: Arc<KeeperConfig>, store: Store, loaded: Loaded) -> Result<KeeperHandle, StartError> {
         let (listeners, local_addresses) = listener::bind(&config.listen).await?;
         let epoch = Instant::now();
         let (znodes, sessions) = (loaded.tree.node_count(), loaded.tree.sessions().count());
@@ -142,7 +148,7 @@ impl Keeper {
 }
 
 /// Opening may have to repair after a crash: not on a worker of the runtime.
-async fn open_store(config: &Arc<KeeperConfig>) -> Result<(Store, crate::store::Loaded), StartError> {
+async fn open_store(config: &Arc<KeeperConfig>) -> Result<(Store, Loaded), StartError> {
     let (sender, receiver) = oneshot::channel();
     let directory = config.data_dir.clone();
     let open = move || {

@@ -34,7 +34,7 @@ const META_ZXID_CEILING: &str = "zxid-ceiling";
 /// Why the store cannot be opened or written.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("create the directory {path}")]
+    #[error("prepare the directory {path}")]
     Directory {
         path: PathBuf,
         #[source]
@@ -88,6 +88,12 @@ impl Store {
             redb::DatabaseError::DatabaseAlreadyOpen => StoreError::InUse { path: path.clone() },
             other => database_error(&path, other),
         })?;
+        sync_entries(directory).map_err(|source| StoreError::Directory { path: directory.to_owned(), source })?;
+        Self::on(database, path)
+    }
+
+    /// The store in an open database; `path` is for messages.
+    pub(crate) fn on(database: Database, path: PathBuf) -> Result<(Self, Loaded), StoreError> {
         let store = Self { database, path };
         let loaded = store.load()?;
         Ok((store, loaded))
@@ -158,6 +164,15 @@ impl Store {
             .map_err(|path| StoreError::Orphan { path: path.to_string() })?;
         Ok(Loaded { tree, zxid })
     }
+}
+
+/// A new file or directory is only durable once the directory that names it is.
+fn sync_entries(directory: &Path) -> std::io::Result<()> {
+    let directory = directory.canonicalize()?;
+    for named in [Some(directory.as_path()), directory.parent()].into_iter().flatten() {
+        std::fs::File::open(named)?.sync_all()?;
+    }
+    Ok(())
 }
 
 fn database_error(path: &Path, error: impl Into<redb::Error>) -> StoreError {

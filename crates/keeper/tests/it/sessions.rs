@@ -122,3 +122,25 @@ async fn a_second_keeper_on_the_same_directory_is_refused() {
     let refused = Keeper::start(config(keeper.directory.path())).await.expect_err("the directory is in use");
     assert!(refused.to_string().contains("in use by another process"), "{refused}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn empty_containers_and_nodes_whose_time_is_over_are_removed() {
+    let keeper = TestKeeper::start().await;
+    let (mut client, _) = session(keeper.handle.local_addr(), 20_000);
+    let (create_container, create_ttl, delete) = (19, 21, 2);
+    assert_eq!(client.call(1, create_container, &create("/c", b"", 4)).error, 0);
+    assert_eq!(client.call(2, CREATE, &create("/c/x", b"", 0)).error, 0);
+    assert_eq!(client.call(3, create_ttl, &create("/t", b"", 5).i64(1)).error, 0);
+    // Either may be gone already; a watch on a node that is not there is told of nothing.
+    for path in [&b"/c"[..], b"/t"] {
+        let watched = client.call(4, EXISTS, &jute().bytes(path).bool(true));
+        if path == b"/c" {
+            assert_eq!(client.call(5, delete, &jute().bytes(b"/c/x").i32(-1)).error, 0);
+        }
+        if watched.error == 0 {
+            let event = client.frame().expect("an event");
+            assert_eq!((event.xid, event.body), (-1, jute().i32(2).i32(3).bytes(path).0));
+        }
+        assert_eq!(client.call(6, EXISTS, &jute().bytes(path).bool(false)).error, NO_NODE);
+    }
+}
