@@ -40,6 +40,9 @@ const IDLE_MAX_FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 /// A clean stop waits this long for each part before it goes on without it.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 
+/// A start waits this long for a controller before it serves clients without one.
+const CONTROLLER_WAIT: Duration = Duration::from_secs(10);
+
 /// Why a broker does not start. The text says what to do where that is not plain.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -142,6 +145,7 @@ impl Broker {
         broker.set_controller(controller);
         broker.start_groups();
         broker.start_background(&stop);
+        broker.wait_for_controller().await;
         let workers = Arc::new(Workers::start(worker_count()).map_err(StartError::Threads)?);
         let listeners = bound.iter().map(|(endpoint, listener)| (endpoint.listener.clone(), address(listener)));
         let listeners = listeners.collect();
@@ -335,6 +339,15 @@ impl Broker {
         self.groups.start();
         let groups = self.groups.clone();
         self.metrics.add_probe(move |gauges| groups.report(gauges));
+    }
+
+    /// Waits until this broker knows its controller, and if it is the controller itself, until it knows its partitions:
+    /// its first client would otherwise be told that nothing exists. Another controller can tell us only once we serve.
+    async fn wait_for_controller(&self) {
+        let Some(controller) = self.controller() else { return };
+        if tokio::time::timeout(CONTROLLER_WAIT, controller.elected()).await.is_err() {
+            tracing::warn!("no controller within {CONTROLLER_WAIT:?}; clients are served without one");
+        }
     }
 
     fn start_background(self: &Arc<Self>, stop: &CancellationToken) {

@@ -23,6 +23,8 @@ pub(super) enum Request {
     LeaderAndIsr(LeaderAndIsrRequest),
     UpdateMetadata(UpdateMetadataRequest),
     StopReplica(StopReplicaRequest),
+    /// Nothing for the broker: reports that all before it has been done.
+    Barrier,
 }
 
 /// The queue to one broker. Dropping it drops what waits.
@@ -71,16 +73,17 @@ impl Local {
                 Request::LeaderAndIsr(request) => self.leader_and_isr(request).await,
                 Request::UpdateMetadata(request) => self.update_metadata(request).await,
                 Request::StopReplica(request) => self.stop_replica(request).await,
+                Request::Barrier => Some(Event::Settled),
             };
-            if let Some(input) = done
-                && self.events.send(Event::Input(input)).is_err()
+            if let Some(event) = done
+                && self.events.send(event).is_err()
             {
                 return;
             }
         }
     }
 
-    async fn leader_and_isr(&self, request: LeaderAndIsrRequest) -> Option<Input> {
+    async fn leader_and_isr(&self, request: LeaderAndIsrRequest) -> Option<Event> {
         let is_new = |partitions: &[_]| partitions.iter().any(|partition: &LeaderAndIsrPartition| partition.is_new);
         let new: Vec<Arc<str>> =
             request.topics.iter().filter(|topic| is_new(&topic.partitions)).map(|topic| topic.name.clone()).collect();
@@ -90,10 +93,10 @@ impl Local {
         }
         let broker = Arc::clone(&self.broker);
         let response = self.blocking(move || broker.become_leader_or_follower(request)).await?;
-        Some(Input::LeaderAndIsrDone { broker: self.id, response })
+        Some(Event::Input(Input::LeaderAndIsrDone { broker: self.id, response }))
     }
 
-    async fn update_metadata(&self, request: UpdateMetadataRequest) -> Option<Input> {
+    async fn update_metadata(&self, request: UpdateMetadataRequest) -> Option<Event> {
         let broker = Arc::clone(&self.broker);
         let response = self.blocking(move || broker.update_metadata(request)).await?;
         if response.error != ErrorCode::None {
@@ -102,7 +105,7 @@ impl Local {
         None
     }
 
-    async fn stop_replica(&self, request: StopReplicaRequest) -> Option<Input> {
+    async fn stop_replica(&self, request: StopReplicaRequest) -> Option<Event> {
         let mut deleted = Vec::new();
         for topic in &request.topics {
             let gone = topic.partitions.iter().filter(|partition| partition.delete);
@@ -111,7 +114,7 @@ impl Local {
         }
         let broker = Arc::clone(&self.broker);
         let response = self.blocking(move || broker.stop_replicas(request)).await?;
-        Some(Input::StopReplicaDone { broker: self.id, deleted, response })
+        Some(Event::Input(Input::StopReplicaDone { broker: self.id, deleted, response }))
     }
 
     async fn blocking<T: Send + 'static>(&self, call: impl FnOnce() -> T + Send + 'static) -> Option<T> {

@@ -26,6 +26,8 @@ pub(super) enum Event {
     Input(Input),
     /// The term must end.
     Failed(CoordinationError),
+    /// The own broker has been told all that the controller knew when it took office.
+    Settled,
     BrokersChanged,
     BrokerChanged(NodeId),
     TopicsChanged,
@@ -73,7 +75,6 @@ pub(super) async fn serve(driver: &Driver, writer: &FencedWriter) -> Result<(), 
         controller: None,
     };
     term.take_office().await?;
-    driver.view.send_replace(ControllerView { id: Some(driver.settings.id), is_active: true });
 
     let mut round = Vec::new();
     loop {
@@ -86,6 +87,9 @@ pub(super) async fn serve(driver: &Driver, writer: &FencedWriter) -> Result<(), 
             match event {
                 Event::Input(input) => term.feed(input),
                 Event::Failed(error) => return Err(error),
+                Event::Settled => {
+                    driver.view.send_replace(ControllerView { id: Some(driver.settings.id), is_active: true });
+                }
                 Event::BrokersChanged => reread.brokers = true,
                 Event::BrokerChanged(id) => {
                     term.brokers.remove(&id);
@@ -135,6 +139,13 @@ impl Term<'_> {
         let snapshot = Snapshot { brokers, topics, states, deletions };
         self.controller = Some(Controller::start(options, snapshot, &mut actions));
         self.perform(actions);
+        // Requests for the controller are served once its own broker knows what it knows: a topic that exists is then
+        // never taken for a new one.
+        match self.channels.get(&self.driver.settings.id) {
+            Some(channel) => channel.send(Request::Barrier),
+            // Our registration is not in what was read; it will come as a change.
+            None => drop(self.events.send(Event::Settled)),
+        }
         Ok(())
     }
 

@@ -1,0 +1,4 @@
+//! A whole broker in this process, spoken to over TCP.
+
+mod admin;
+mod support;
