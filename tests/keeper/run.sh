@@ -80,6 +80,7 @@ part_differential() {
     zookeeper_fresh
     keeper_fresh
     python3 "$here/differential.py" "$zookeeper_address" "$keeper_address" --seed "$seed" --steps "${STEPS:-3000}"
+    python3 "$here/connections.py" "$zookeeper_address" "$keeper_address"
     kill "$zookeeper_pid"
     keeper_kill
   done

@@ -138,8 +138,9 @@ impl Core {
 
     fn answer(&mut self, id: WatcherId, header: RequestHeader, result: &Result<Reply, ErrorCode>, now: Now) {
         let reply_xid = if header.op == op::PING { xid::PING } else { header.xid };
-        // As in ZooKeeper, the answer to an authentication says nothing about the tree.
-        let zxid = if header.op == op::AUTH { 0 } else { self.zxid };
+        // As in ZooKeeper, these answers say nothing about the tree.
+        let says_nothing = header.op == op::AUTH || *result == Err(ErrorCode::Unimplemented);
+        let zxid = if says_nothing { 0 } else { self.zxid };
         let frame = encode_reply(ReplyHeader { xid: reply_xid, zxid }, result.as_ref().map_err(|error| *error));
         let note = RequestNote { xid: header.xid, zxid, op: op_name(header.op), received_us: now.steady_us };
         self.emit(id, Output::Reply(frame, note), now);
