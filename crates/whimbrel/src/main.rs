@@ -1,1 +1,85 @@
-fn main() {}
+//! The one binary: a broker, a keeper, and the tools for both. The tools work against any Kafka cluster.
+//!
+//! Exit codes: 0 done, 1 it failed, 2 the command line or the configuration is wrong.
+
+mod advice;
+mod args;
+mod config;
+mod consume;
+mod group;
+mod keeper;
+mod log_dump;
+mod logging;
+mod output;
+mod produce;
+mod progress;
+mod signals;
+mod start;
+mod template;
+mod times;
+mod topic;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::args::{Cli, Command};
+use crate::output::Output;
+
+// Buffers are freed on other threads than those that made them; mimalloc is several times faster at that than glibc.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The command line or the configuration is wrong: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct UsageError(pub String);
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("whimbrel: {error:#}");
+            if let Some(advice) = advice::for_error(&error) {
+                eprintln!("  {advice}");
+            }
+            if error.is::<UsageError>() { ExitCode::from(2) } else { ExitCode::FAILURE }
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let command = cli.command.unwrap_or(Command::Start(cli.start));
+    match command {
+        Command::Start(args) => start::run(&args),
+        Command::Keeper(args) => keeper::run(&args),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "whimbrel", &mut std::io::stdout());
+            Ok(())
+        }
+        Command::Log(args) => log_dump::run(&args, cli.common.format),
+        remote => {
+            logging::for_tools();
+            let output = Output::new(cli.common.format);
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let done = runtime.block_on(run_remote(remote, &cli.common, output));
+            // A blocked read of the standard input must not keep the process.
+            runtime.shutdown_background();
+            done
+        }
+    }
+}
+
+async fn run_remote(command: Command, common: &args::Common, output: Output) -> anyhow::Result<()> {
+    let cluster = common.cluster();
+    match command {
+        Command::Topic(args) => topic::run(args, &cluster, output).await,
+        Command::Group(args) => group::run(args, &cluster, output).await,
+        Command::Produce(args) => produce::run(args, cluster, output).await,
+        Command::Consume(args) => consume::run(args, cluster, output).await,
+        Command::Config(args) => config::run(args, &cluster, output).await,
+        Command::Start(_) | Command::Keeper(_) | Command::Completions { .. } | Command::Log(_) => Ok(()),
+    }
+}
