@@ -1,0 +1,1 @@
+"""Servers, checks and raw requests that the tests share. Standard library only."""

@@ -1,0 +1,300 @@
+"""Starts and ends the servers of the tests: Whimbrel, its keeper, and the real Apache Kafka and Apache ZooKeeper.
+
+Every server listens on a free loopback port, writes its output to a file in its own folder, and is ended by its process
+id. A server keeps its port and its data over `kill()` and `start()`, so that its clients can come back to it.
+"""
+
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import time
+
+from . import wire
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+LOG4J = ROOT / "tests" / "java" / "log4j.properties"
+
+START_SECONDS_MAX = 60
+STOP_SECONDS_MAX = 30
+
+# Short sessions, so that a broker that was killed can register again soon.
+SESSION_TIMEOUT_MS = 2_000
+TICK_TIME_MS = 500
+
+# What both brokers are told. One replica of everything, and groups that do not wait for members that do not come.
+COMMON_PROPERTIES = {
+    "broker.id": "0",
+    "offsets.topic.replication.factor": "1",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    "controlled.shutdown.enable": "false",
+    "zookeeper.session.timeout.ms": str(SESSION_TIMEOUT_MS),
+}
+
+
+class ServerError(Exception):
+    """A server did not start, or did not stop; the text names its log file."""
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(condition, seconds, what):
+    """Waits for `condition()` to be true; raises `ServerError` naming `what` when `seconds` have passed."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise ServerError(f"{what}: not within {seconds} s")
+        time.sleep(0.02)
+
+
+class Server:
+    """One server process. Sub-classes say how it is started and when it is ready."""
+
+    name = "server"
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.port = free_port()
+        self.log_path = self.folder / f"{self.name}.log"
+        self.process = None
+
+    def command(self):
+        raise NotImplementedError
+
+    def environment(self):
+        return None
+
+    def ready(self):
+        raise NotImplementedError
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    @property
+    def address(self):
+        return f"127.0.0.1:{self.port}"
+
+    def alive(self):
+        return self.process is not None and self.process.poll() is None
+
+    def spawn(self):
+        """Starts the process and returns at once."""
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen(
+                [str(word) for word in self.command()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self.environment(),
+                cwd=self.folder,
+            )
+
+    def start(self):
+        """Starts the process and returns when it serves."""
+        self.spawn()
+        self.wait_ready()
+        return self
+
+    def wait_ready(self):
+        def ready_or_dead():
+            if not self.alive():
+                raise ServerError(f"{self.name} ended with {self.process.returncode}\n{self.log_tail()}")
+            return self.ready()
+
+        wait_until(ready_or_dead, START_SECONDS_MAX, f"{self.name} ready (log: {self.log_path})")
+
+    def kill(self):
+        """`kill -9`."""
+        if self.alive():
+            self.process.kill()
+            self.process.wait()
+
+    def stop(self):
+        """SIGTERM, and waits for a clean end."""
+        if not self.alive():
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(STOP_SECONDS_MAX)
+        except subprocess.TimeoutExpired as error:
+            self.kill()
+            raise ServerError(f"{self.name} did not stop within {STOP_SECONDS_MAX} s") from error
+
+    def restart_after_kill(self):
+        self.kill()
+        self.start()
+
+    def log_text(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def log_tail(self, lines=30):
+        return "\n".join(self.log_text().splitlines()[-lines:])
+
+
+class JavaServer(Server):
+    """A server out of Kafka's jars."""
+
+    main_class = ""
+    heap = "512m"
+    # The tests want a short start, the benchmarks what an operator would run.
+    tuned_for_throughput = False
+
+    def java_options(self):
+        if self.tuned_for_throughput:
+            return ["-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"]
+        return [f"-Xmx{self.heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
+
+    def java(self, arguments):
+        jars = os.environ["KAFKA_JARS"]
+        return ["java", *self.java_options(), f"-Dlog4j.configuration=file:{LOG4J}", "-cp", f"{jars}/*", self.main_class, *arguments]
+
+
+class ZooKeeper(JavaServer):
+    """One Apache ZooKeeper 3.9.4."""
+
+    name = "zookeeper"
+    main_class = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
+    heap = "256m"
+
+    def command(self):
+        config = self.folder / "zoo.cfg"
+        config.write_text(
+            f"dataDir={self.folder}/zookeeper-data\nclientPort={self.port}\nclientPortAddress=127.0.0.1\n"
+            f"tickTime={TICK_TIME_MS}\nadmin.enableServer=false\n4lw.commands.whitelist=*\nmaxClientCnxns=0\n"
+        )
+        return self.java([config])
+
+    def ready(self):
+        return answers_ruok(self.port)
+
+
+class Keeper(Server):
+    """`whimbrel keeper start`: Whimbrel's ZooKeeper server alone, on `data` (a broker's data directory)."""
+
+    name = "keeper"
+
+    def __init__(self, folder, data=None):
+        super().__init__(folder)
+        self.data = pathlib.Path(data) if data else self.folder / "data"
+
+    def command(self):
+        return [whimbrel_binary(), "keeper", "start", "--data", self.data, "--listen", self.address]
+
+    def ready(self):
+        return answers_ruok(self.port)
+
+
+class Broker(Server):
+    """A Kafka broker on `data`, with `properties` over the common ones."""
+
+    def __init__(self, folder, properties=None, data=None):
+        super().__init__(folder)
+        self.data = pathlib.Path(data) if data else self.folder / "data"
+        self.properties = dict(properties or {})
+
+    def all_properties(self):
+        return {
+            **COMMON_PROPERTIES,
+            "listeners": f"PLAINTEXT://{self.address}",
+            "log.dirs": str(self.data),
+            **self.properties,
+        }
+
+    def write_properties(self):
+        path = self.folder / "server.properties"
+        path.write_text("".join(f"{key}={value}\n" for key, value in self.all_properties().items()))
+        return path
+
+    def ready(self):
+        return wire.broker_answers(self.port)
+
+
+class Kafka(Broker, JavaServer):
+    """Apache Kafka 3.9.2 in ZooKeeper mode. Starts a ZooKeeper of its own unless `zookeeper` names one."""
+
+    name = "kafka"
+    main_class = "kafka.Kafka"
+
+    def __init__(self, folder, properties=None, data=None, zookeeper=None):
+        super().__init__(folder, properties, data)
+        self.own_zookeeper = None if zookeeper else ZooKeeper(self.folder)
+        self.zookeeper = zookeeper or self.own_zookeeper
+
+    def all_properties(self):
+        return {**super().all_properties(), "zookeeper.connect": self.zookeeper.address}
+
+    def command(self):
+        return self.java([self.write_properties()])
+
+    def spawn(self):
+        if self.own_zookeeper and not self.own_zookeeper.alive():
+            self.own_zookeeper.start()
+        super().spawn()
+
+    def start(self):
+        # Kafka refuses to register while the session of its killed self lives.
+        if self.process is not None and self.process.returncode == -signal.SIGKILL:
+            time.sleep(SESSION_TIMEOUT_MS / 1000 + 2 * TICK_TIME_MS / 1000)
+        return super().start()
+
+    def stop(self):
+        super().stop()
+        if self.own_zookeeper:
+            self.own_zookeeper.stop()
+
+    def end(self):
+        self.kill()
+        if self.own_zookeeper:
+            self.own_zookeeper.kill()
+
+
+class Whimbrel(Broker):
+    """`whimbrel start`. Uses the keeper inside itself unless `zookeeper` names a server."""
+
+    name = "whimbrel"
+
+    def __init__(self, folder, properties=None, data=None, zookeeper=None):
+        super().__init__(folder, properties, data)
+        self.zookeeper = zookeeper
+
+    def all_properties(self):
+        properties = {**super().all_properties(), "whimbrel.http.listener": "127.0.0.1:0"}
+        if self.zookeeper:
+            properties["zookeeper.connect"] = self.zookeeper.address
+        return properties
+
+    def command(self):
+        return [whimbrel_binary(), "start", "--config", self.write_properties()]
+
+    def end(self):
+        self.kill()
+
+
+def whimbrel_binary():
+    return os.environ["WHIMBREL"]
+
+
+def answers_ruok(port):
+    """Whether a ZooKeeper server on `port` says that it is well."""
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
+            connection.sendall(b"ruok")
+            return connection.recv(4) == b"imok"
+    except OSError:
+        return False
+
+
+def broker_under_test(folder, properties=None, **options):
+    """The broker that `BROKER` names: `whimbrel` (the default) or `kafka`."""
+    kind = {"whimbrel": Whimbrel, "kafka": Kafka}[os.environ.get("BROKER", "whimbrel")]
+    return kind(folder, properties, **options)
