@@ -33,3 +33,50 @@ part_unit() {
   need_c_compiler
   cargo test --workspace --locked
 }
+
+# The binary that the parts below run, built once. The dev profile shares its work with `unit`, and checks overflow and
+# debug assertions while the clients are at it.
+need_whimbrel() {
+  local profile=${WHIMBREL_PROFILE:-dev}
+  export PYTHONPATH=tests
+  if [[ ${BROKER:-whimbrel} == kafka ]]; then
+    need_kafka_jars
+    return
+  fi
+  need_c_compiler
+  cargo build --quiet --locked --profile "$profile" --package whimbrel
+  WHIMBREL=${CARGO_TARGET_DIR:-$PWD/target}/${profile/#dev/debug}/whimbrel
+  export WHIMBREL
+}
+
+with_broker() { "$PYTHON" -m harness.with_broker "$@"; }
+
+part_clients_java() {
+  local version
+  need_python
+  need_client_jars
+  need_whimbrel
+  for version in $JAVA_CLIENT_VERSIONS; do with_broker -- tests/java/run-checks "$version" "$@"; done
+}
+
+part_clients_python() {
+  local client
+  need_python
+  need_whimbrel
+  for client in confluent_kafka kafka_python; do with_broker -- "$PYTHON" "tests/python/check_$client.py" "$@"; done
+}
+
+part_clients_go() {
+  need_python
+  need_go
+  need_whimbrel
+  (cd tests/go && go build -o "$TEST_DIR/go-checks" .)
+  with_broker -- "$TEST_DIR/go-checks" "$@"
+}
+
+part_clients_js() {
+  need_python
+  need_node
+  need_whimbrel
+  NODE_PATH=$TEST_DIR/js/node_modules with_broker -- node tests/js/checks.js "$@"
+}
