@@ -1,0 +1,70 @@
+//! C1, C2 and C4: what is in the log is what was sent.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Violation;
+use super::facts::Facts;
+use crate::history::{Partition, Record};
+
+/// C1. Needs a complete reading of each partition that acknowledged something.
+pub(super) fn acknowledged_records_are_there(facts: &Facts) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    let mut unread = BTreeSet::new();
+    for (record, partition, offset) in &facts.acknowledged {
+        let Some((from, _)) = facts.drained.get(partition) else {
+            unread.insert(partition);
+            continue;
+        };
+        let found = facts.stored.get(partition).and_then(|offsets| offsets.get(offset));
+        // What lies below `from` was deleted on purpose. What lies at or above the end is lost.
+        if *from <= *offset && found != Some(record) {
+            violations.push(Violation::Lost { record: record.clone(), partition: partition.clone(), offset: *offset });
+        }
+    }
+    violations.extend(unread.into_iter().map(|partition| Violation::NotDrained { partition: partition.clone() }));
+    violations
+}
+
+/// C2.
+pub(super) fn idempotent_records_are_stored_once(facts: &Facts) -> Vec<Violation> {
+    let mut violations = Vec::new();
+    for (partition, offsets) in &facts.stored {
+        let mut first_at: BTreeMap<&Record, u64> = BTreeMap::new();
+        for (offset, record) in offsets {
+            if !facts.idempotent.contains(&record.producer) {
+                continue;
+            }
+            let first = *first_at.entry(record).or_insert(*offset);
+            if first != *offset {
+                violations.push(Violation::Duplicate {
+                    record: record.clone(),
+                    partition: partition.clone(),
+                    first,
+                    second: *offset,
+                });
+            }
+        }
+    }
+    violations
+}
+
+/// C4.
+pub(super) fn only_sent_records_are_read(facts: &Facts) -> Vec<Violation> {
+    facts
+        .stored
+        .iter()
+        .flat_map(|(partition, offsets)| offsets.iter().map(move |(offset, record)| (partition, *offset, record)))
+        .filter_map(|(partition, offset, record)| not_sent(facts, partition, offset, record))
+        .collect()
+}
+
+fn not_sent(facts: &Facts, partition: &Partition, offset: u64, record: &Record) -> Option<Violation> {
+    let (record, partition) = (record.clone(), partition.clone());
+    if facts.sent.get(&record) != Some(&partition) {
+        Some(Violation::NeverSent { record, partition, offset })
+    } else if facts.refused.contains(&record) {
+        Some(Violation::ReadAfterFailure { record, partition, offset })
+    } else {
+        None
+    }
+}

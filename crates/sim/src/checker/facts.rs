@@ -1,0 +1,109 @@
+//! What the events say together, by record and by offset.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Counts, Violation};
+use crate::history::{Event, Line, Partition, Record};
+
+#[derive(Debug, Default)]
+pub(super) struct Facts {
+    pub idempotent: BTreeSet<String>,
+    pub ordered: BTreeSet<String>,
+    /// Group and topic.
+    pub groups: Vec<(String, String)>,
+    pub sent: BTreeMap<Record, Partition>,
+    pub refused: BTreeSet<Record>,
+    pub acknowledged: Vec<(Record, Partition, u64)>,
+    /// What readers found. Of two records at one offset, the first that was seen; the other is a violation already.
+    pub stored: BTreeMap<Partition, BTreeMap<u64, Record>>,
+    /// Offsets that were read completely.
+    pub drained: BTreeMap<Partition, (u64, u64)>,
+    pub processed: BTreeMap<(String, Partition), BTreeSet<u64>>,
+    commits: usize,
+}
+
+impl Facts {
+    /// The facts, and the offsets that hold two records (C7).
+    pub fn collect(lines: &[Line]) -> (Self, Vec<Violation>) {
+        let mut facts = Self::default();
+        let mut violations = Vec::new();
+        for line in lines {
+            facts.add(&line.event, &mut violations);
+        }
+        facts.acknowledgements_agree(&mut violations);
+        (facts, violations)
+    }
+
+    pub fn counts(&self) -> Counts {
+        Counts {
+            sent: self.sent.len(),
+            acknowledged: self.acknowledged.len(),
+            stored: self.stored.values().map(BTreeMap::len).sum(),
+            processed: self.processed.values().map(BTreeSet::len).sum(),
+            commits: self.commits,
+        }
+    }
+
+    fn add(&mut self, event: &Event, violations: &mut Vec<Violation>) {
+        match event {
+            Event::Producer { producer, idempotent, ordered } => {
+                if *idempotent {
+                    self.idempotent.insert(producer.clone());
+                }
+                if *ordered {
+                    self.ordered.insert(producer.clone());
+                }
+            }
+            Event::Group { group, topic } => self.groups.push((group.clone(), topic.clone())),
+            Event::Send { record, partition } => {
+                self.sent.insert(record.clone(), partition.clone());
+            }
+            Event::Ack { record, partition, offset } => {
+                self.acknowledged.push((record.clone(), partition.clone(), *offset));
+            }
+            Event::Fail { record, definite } => {
+                if *definite {
+                    self.refused.insert(record.clone());
+                }
+            }
+            Event::Read { record, partition, offset, .. } => self.read(record, partition, *offset, violations),
+            Event::Drained { partition, from, to, .. } => {
+                self.drained.insert(partition.clone(), (*from, *to));
+            }
+            Event::Processed { group, partition, offset } => {
+                self.processed.entry((group.clone(), partition.clone())).or_default().insert(*offset);
+            }
+            Event::Committed { .. } => self.commits += 1,
+            Event::FoundCommitted { .. } | Event::EndOffset { .. } | Event::Broker { .. } => {}
+        }
+    }
+
+    fn read(&mut self, record: &Record, partition: &Partition, offset: u64, violations: &mut Vec<Violation>) {
+        let offsets = self.stored.entry(partition.clone()).or_default();
+        let one = offsets.entry(offset).or_insert_with(|| record.clone());
+        if one != record {
+            violations.push(Violation::TwoRecords {
+                partition: partition.clone(),
+                offset,
+                one: one.clone(),
+                other: record.clone(),
+            });
+        }
+    }
+
+    /// Two records acknowledged at one offset. (An acknowledged and another read record there: the first is lost, C1.)
+    fn acknowledgements_agree(&self, violations: &mut Vec<Violation>) {
+        let mut at: BTreeMap<(&Partition, u64), &Record> = BTreeMap::new();
+        for (record, partition, offset) in &self.acknowledged {
+            let one = *at.entry((partition, *offset)).or_insert(record);
+            if one != record {
+                violations.push(Violation::TwoRecords {
+                    partition: partition.clone(),
+                    offset: *offset,
+                    one: one.clone(),
+                    other: record.clone(),
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Holds a history against the promises of one broker (C1 to C4, C6 and C7).
+//!
+//! | check | promise |
+//! |---|---|
+//! | C1 | every acknowledged record is read, at the offset that was acknowledged |
+//! | C2 | an idempotent producer's record is stored once |
+//! | C3 | an ordered producer's records are stored in the order in which they were sent |
+//! | C4 | nothing is read that was not sent there, or that certainly failed |
+//! | C6 | readers, high watermarks and committed offsets never go back; a commit is never beyond what was processed; a group processes everything |
+//! | C7 | one offset holds one record, for every reader and every acknowledgement |
+//!
+//! One small function per promise, over one `Facts` that is collected from the events first.
+
+mod delivery;
+mod facts;
+mod groups;
+mod order;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+
+use self::facts::Facts;
+use crate::history::{Line, Partition, Record};
+
+/// One broken promise.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Violation {
+    #[error("C1: {record} was acknowledged at {partition}@{offset}, and is not there")]
+    Lost { record: Record, partition: Partition, offset: u64 },
+    #[error("C2: {record} of an idempotent producer is at {partition}@{first} and again at @{second}")]
+    Duplicate { record: Record, partition: Partition, first: u64, second: u64 },
+    #[error("C3: {earlier} was sent before {later}, and is stored behind it, at {partition}@{offset}")]
+    Reordered { earlier: Record, later: Record, partition: Partition, offset: u64 },
+    #[error("C4: {record} was read at {partition}@{offset}, and was never sent there")]
+    NeverSent { record: Record, partition: Partition, offset: u64 },
+    #[error("C4: {record} was read at {partition}@{offset}, and had been refused")]
+    ReadAfterFailure { record: Record, partition: Partition, offset: u64 },
+    #[error("C6: {reader} read {partition}@{offset} after @{before}")]
+    ReaderWentBack { reader: String, partition: Partition, before: u64, offset: u64 },
+    #[error("C6: {reader} read {partition}@{offset}, and then skipped to @{next}")]
+    ReaderSkipped { reader: String, partition: Partition, offset: u64, next: u64 },
+    #[error("C6: {partition} ended at {before}, and later at {offset}")]
+    EndWentBack { partition: Partition, before: u64, offset: u64 },
+    #[error("C6: group {group} committed {partition}@{before}, and was later told @{offset}")]
+    CommitWentBack { group: String, partition: Partition, before: u64, offset: u64 },
+    #[error("C6: group {group} was told to go on from {partition}@{offset}, and had processed only up to @{processed}")]
+    CommitBeyondProcessed { group: String, partition: Partition, offset: u64, processed: u64 },
+    #[error("C6: group {group} never processed {partition}@{offset}")]
+    NeverProcessed { group: String, partition: Partition, offset: u64 },
+    #[error("C7: {partition}@{offset} is {one} and also {other}")]
+    TwoRecords { partition: Partition, offset: u64, one: Record, other: Record },
+    #[error("the history has no complete reading of {partition}")]
+    NotDrained { partition: Partition },
+}
+
+/// What a history contained, for the report: a run that did nothing proves nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub sent: usize,
+    pub acknowledged: usize,
+    pub stored: usize,
+    pub processed: usize,
+    pub commits: usize,
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { sent, acknowledged, stored, processed, commits } = self;
+        write!(f, "{sent} sent, {acknowledged} acknowledged, {stored} stored, {processed} processed, {commits} commits")
+    }
+}
+
+/// Every broken promise in a history. The lines may be in any order; their times decide.
+pub fn check(mut lines: Vec<Line>) -> (Counts, Vec<Violation>) {
+    lines.sort_by_key(|line| line.t);
+    let (facts, mut violations) = Facts::collect(&lines);
+    violations.extend(delivery::acknowledged_records_are_there(&facts));
+    violations.extend(delivery::idempotent_records_are_stored_once(&facts));
+    violations.extend(delivery::only_sent_records_are_read(&facts));
+    violations.extend(order::producers_order_is_kept(&facts));
+    violations.extend(order::readers_and_ends_go_forward(&lines));
+    violations.extend(groups::commits_go_forward(&lines));
+    violations.extend(groups::commits_follow_processing(&lines));
+    violations.extend(groups::everything_is_processed(&facts));
+    (facts.counts(), violations)
+}

@@ -1,0 +1,218 @@
+//! Each promise is broken by hand once, and the checker must say so, and nothing else.
+
+use proptest::prelude::*;
+
+use super::check;
+use crate::history::parse;
+
+/// A good run as text: `p` is idempotent, `q` is not; group `g` processes and commits.
+const GOOD: &str = "
+producer p idempotent
+producer q plain
+group g
+send p 0
+send q 0
+send p 1
+send q 1
+ack p 0 @0
+ack q 0 @1
+ack p 1 @3
+end @1
+read tail q 0 @1
+read tail q 0 @2
+processed g @0
+processed g @1
+committed g @2
+found g @2
+processed g @2
+processed g @3
+read final p 0 @0
+read final q 0 @1
+read final q 0 @2
+read final p 1 @3
+end @4
+drained final 0..4
+";
+
+/// The violations of a history in the short text above, one line each.
+fn violations(text: &str) -> Vec<String> {
+    let json: String =
+        text.lines().filter(|line| !line.is_empty()).enumerate().map(|(t, line)| json(t, line)).collect();
+    check(parse(&json).unwrap()).1.iter().map(ToString::to_string).collect()
+}
+
+fn json(t: usize, line: &str) -> String {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let offset = words.last().and_then(|word| word.strip_prefix('@')).unwrap_or("0");
+    let place = r#""topic":"t","partition":0"#;
+    let rest = match words[..] {
+        ["producer", name, kind] => {
+            let idempotent = kind == "idempotent";
+            format!(r#""event":"producer","producer":"{name}","idempotent":{idempotent},"ordered":true"#)
+        }
+        ["group", name] => format!(r#""event":"group","group":"{name}","topic":"t""#),
+        ["send", p, n] => format!(r#""event":"send","producer":"{p}","number":{n},{place}"#),
+        ["ack", p, n, _] => format!(r#""event":"ack","producer":"{p}","number":{n},{place},"offset":{offset}"#),
+        ["fail", p, n] => format!(r#""event":"fail","producer":"{p}","number":{n},"definite":true"#),
+        ["read", reader, p, n, _] => {
+            format!(r#""event":"read","reader":"{reader}","producer":"{p}","number":{n},{place},"offset":{offset}"#)
+        }
+        ["processed", g, _] => format!(r#""event":"processed","group":"{g}",{place},"offset":{offset}"#),
+        ["committed", g, _] => format!(r#""event":"committed","group":"{g}",{place},"offset":{offset}"#),
+        ["found", g, _] => format!(r#""event":"found-committed","group":"{g}",{place},"offset":{offset},"asked":{t}"#),
+        ["end", _] => format!(r#""event":"end-offset",{place},"offset":{offset},"asked":{t}"#),
+        ["drained", reader, range] => {
+            let (from, to) = range.split_once("..").unwrap();
+            format!(r#""event":"drained","reader":"{reader}",{place},"from":{from},"to":{to}"#)
+        }
+        _ => panic!("{line}"),
+    };
+    format!("{{\"t\":{t},{rest}}}\n")
+}
+
+/// The violations of the good run with one line replaced.
+fn with(line: &str, replacement: &str) -> Vec<String> {
+    assert!(GOOD.contains(line), "{line} is not in the good run");
+    violations(&GOOD.replacen(line, replacement, 1))
+}
+
+#[test]
+fn good_run_breaks_nothing() {
+    assert_eq!(violations(GOOD), Vec::<String>::new());
+}
+
+#[test]
+fn acknowledged_record_that_is_missing_is_lost() {
+    let text = GOOD.replace("read final p 1 @3\n", "").replace("processed g @3\n", "").replace("0..4", "0..3");
+    assert_eq!(violations(&text), ["C1: p/1 was acknowledged at t-0@3, and is not there"]);
+}
+
+#[test]
+fn acknowledged_record_at_another_offset_is_lost() {
+    assert_eq!(with("ack p 1 @3", "ack p 1 @2"), ["C1: p/1 was acknowledged at t-0@2, and is not there"]);
+}
+
+#[test]
+fn record_of_an_idempotent_producer_is_stored_once() {
+    assert_eq!(
+        with("read final p 1 @3", "read final p 1 @3\nread final p 1 @4\nprocessed g @4"),
+        ["C2: p/1 of an idempotent producer is at t-0@3 and again at @4"]
+    );
+}
+
+#[test]
+fn record_of_a_plain_producer_may_be_stored_twice() {
+    assert!(GOOD.contains("read final q 0 @1\nread final q 0 @2"));
+    assert!(violations(GOOD).is_empty());
+}
+
+#[test]
+fn records_behind_later_ones_are_reordered() {
+    let text = GOOD
+        .replace("ack p 0 @0", "ack p 1 @0")
+        .replace("ack p 1 @3", "ack p 0 @3")
+        .replace("final p 0 @0", "final p 1 @0")
+        .replace("final p 1 @3", "final p 0 @3");
+    assert_eq!(violations(&text), ["C3: p/0 was sent before p/1, and is stored behind it, at t-0@3"]);
+}
+
+#[test]
+fn record_that_nobody_sent_is_a_phantom() {
+    assert_eq!(with("send p 1", "send p 2"), ["C4: p/1 was read at t-0@3, and was never sent there"]);
+}
+
+#[test]
+fn refused_record_must_not_appear() {
+    let text = GOOD.replace("ack q 0 @1", "fail q 0");
+    assert_eq!(
+        violations(&text),
+        ["C4: q/0 was read at t-0@1, and had been refused", "C4: q/0 was read at t-0@2, and had been refused",]
+    );
+}
+
+#[test]
+fn reader_never_goes_back_and_never_skips() {
+    assert_eq!(with("read tail q 0 @2", "read tail q 0 @1"), ["C6: tail read t-0@1 after @1"]);
+    assert_eq!(with("read tail q 0 @2", "read tail p 1 @3"), ["C6: tail read t-0@1, and then skipped to @3"]);
+}
+
+#[test]
+fn high_watermark_never_goes_back() {
+    assert_eq!(with("end @1", "end @9"), ["C6: t-0 ended at 9, and later at 4"]);
+}
+
+#[test]
+fn end_that_was_asked_for_before_another_answer_binds_nothing() {
+    let late = r#"{"t":5,"event":"end-offset","topic":"t","partition":0,"offset":9,"asked":4}
+{"t":7,"event":"end-offset","topic":"t","partition":0,"offset":8,"asked":4}
+"#;
+    assert!(check(parse(late).unwrap()).1.is_empty());
+}
+
+#[test]
+fn committed_offset_never_goes_back() {
+    assert_eq!(with("found g @2", "found g @1"), ["C6: group g committed t-0@2, and was later told @1"]);
+}
+
+#[test]
+fn committed_offset_is_never_beyond_what_was_processed() {
+    assert_eq!(
+        with("found g @2", "found g @3"),
+        ["C6: group g was told to go on from t-0@3, and had processed only up to @2"]
+    );
+    assert_eq!(
+        with("committed g @2", "committed g @3").first().map(String::as_str),
+        Some("C6: group g committed t-0@3, and was later told @2")
+    );
+}
+
+#[test]
+fn group_that_leaves_a_record_out_is_told() {
+    assert_eq!(with("processed g @3\n", ""), ["C6: group g never processed t-0@3"]);
+}
+
+#[test]
+fn offset_with_two_records_is_told() {
+    assert_eq!(
+        with("read tail q 0 @1", "read tail q 1 @1"),
+        [
+            "C7: t-0@1 is q/1 and also q/0",
+            "C1: q/0 was acknowledged at t-0@1, and is not there",
+            "C3: q/0 was sent before q/1, and is stored behind it, at t-0@2",
+        ]
+    );
+    assert_eq!(with("ack q 0 @1", "ack q 0 @0")[0], "C7: t-0@0 is p/0 and also q/0");
+}
+
+#[test]
+fn partition_that_was_not_read_to_its_end_is_told() {
+    assert_eq!(with("drained final 0..4\n", ""), ["the history has no complete reading of t-0"]);
+}
+
+#[test]
+fn line_that_is_cut_off_is_left_out() {
+    assert_eq!(parse("{\"t\":1,\"event\":\"broker\",\"what\":\"kill\"}\n{\"t\":2,\"ev").unwrap().len(), 1);
+    assert_eq!(parse("nonsense\n").unwrap_err().line, 1);
+}
+
+proptest! {
+    /// Whichever single record of a long log is lost, duplicated or swapped: it is found.
+    #[test]
+    fn every_single_fault_in_a_long_log_is_found(place in 0_usize..99, fault in 0..3) {
+        let mut order: Vec<usize> = (0..100).collect();
+        match fault {
+            0 => { order.remove(place); }
+            1 => order.insert(place, place),
+            _ => order.swap(place, place + 1),
+        }
+        let mut text = String::from("producer p idempotent\n");
+        for n in 0..100 {
+            text += &format!("send p {n}\nack p {n} @{n}\n");
+        }
+        for (offset, n) in order.iter().enumerate() {
+            text += &format!("read final p {n} @{offset}\n");
+        }
+        text += &format!("drained final 0..{}\n", order.len());
+        prop_assert!(!violations(&text).is_empty());
+    }
+}
