@@ -370,7 +370,12 @@ impl Segment {
             (Kind::TimeIndex, u64::from(time) * index::TIME_BYTES),
         ];
         for (kind, size) in sizes {
-            self.file(kind)?.set_len(size).map_err(|e| self.io_error("truncate", kind, e))?;
+            let file = self.file(kind)?;
+            let io_error = |e| self.io_error("truncate", kind, e);
+            // Most files are right already after a crash, and a change costs a journal entry.
+            if file.metadata().map_err(io_error)?.len() != size {
+                file.set_len(size).map_err(io_error)?;
+            }
         }
         self.set_entries(index, time);
         self.forget_largest_timestamp();
@@ -386,7 +391,8 @@ impl Segment {
         while let Step::Batch { position, meta } = scanner.step().map_err(|e| self.io_error("read", Kind::Log, e))? {
             builder.add(position, &meta);
         }
-        builder.write(self)
+        // Which segment is active is not known here; the closing entry does no harm in the active one.
+        builder.write(self, false)
     }
 }
 
@@ -442,9 +448,12 @@ impl IndexBuilder {
         }
     }
 
-    /// Appends the collected entries, and the closing time entry, to the segment's index files.
-    pub(crate) fn write(mut self, segment: &Arc<Segment>) -> Result<(), StorageError> {
-        self.add_time();
+    /// Appends the collected entries to the segment's index files. The closing time entry is left out of the active
+    /// segment's index: appends go on, and start from the largest timestamp in the batches.
+    pub(crate) fn write(mut self, segment: &Arc<Segment>, is_active: bool) -> Result<(), StorageError> {
+        if !is_active {
+            self.add_time();
+        }
         let index = segment.index_entries(ReadMode::MayBlock)?;
         let times = segment.time_entries(ReadMode::MayBlock)?;
         for (kind, bytes, at) in [

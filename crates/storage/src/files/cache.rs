@@ -52,21 +52,25 @@ impl FileCache {
         self.open.load(Ordering::Relaxed)
     }
 
-    /// Puts a file that was just opened into its slot, closing others as needed. If another thread was faster, its
-    /// file is used.
+    /// Opens a file into its slot, closing others as needed. If another thread was faster, its file is used.
     pub(crate) fn insert(
         &self,
         segment: &Arc<Segment>,
         kind: Kind,
         open: impl FnOnce() -> io::Result<File>,
     ) -> io::Result<Arc<File>> {
+        // Opening and closing files takes time: neither is done under the lock.
+        let file = Arc::new(open()?);
+        let mut closed = Vec::new();
         let mut clock = self.clock.lock();
         let slot = segment.slot(kind);
-        if let Some(file) = slot.get() {
-            return Ok(file);
+        if let Some(faster) = slot.get() {
+            return Ok(faster);
         }
-        while self.max <= self.open.load(Ordering::Relaxed) && self.close_one(&mut clock) {}
-        let file = Arc::new(open()?);
+        while self.max <= self.open.load(Ordering::Relaxed) {
+            let Some(victim) = self.take_one(&mut clock) else { break };
+            closed.push(victim);
+        }
         slot.file.store(Some(file.clone()));
         slot.used.store(false, Ordering::Relaxed);
         self.open.fetch_add(1, Ordering::Relaxed);
@@ -74,14 +78,16 @@ impl FileCache {
         if 2 * self.max < clock.len() {
             clock.retain(|(segment, kind)| segment.upgrade().is_some_and(|s| s.slot(*kind).file.load().is_some()));
         }
+        drop(clock);
+        drop(closed);
         Ok(file)
     }
 
-    /// Closes the first file that was not used since the clock passed it. False if nothing is left to close.
-    fn close_one(&self, clock: &mut VecDeque<(Weak<Segment>, Kind)>) -> bool {
+    /// Takes out the first file that was not used since the clock passed it. `None` if nothing is left.
+    fn take_one(&self, clock: &mut VecDeque<(Weak<Segment>, Kind)>) -> Option<Arc<File>> {
         // Two rounds: the first may only clear bits.
         for _ in 0..2 * clock.len() {
-            let Some((weak, kind)) = clock.pop_front() else { break };
+            let (weak, kind) = clock.pop_front()?;
             let Some(segment) = weak.upgrade() else { continue };
             let slot = segment.slot(kind);
             if slot.file.load().is_none() {
@@ -91,16 +97,19 @@ impl FileCache {
                 clock.push_back((weak, kind));
                 continue;
             }
-            self.close(slot);
-            return true;
+            return self.take(slot);
         }
-        false
+        None
+    }
+
+    fn take(&self, slot: &FileSlot) -> Option<Arc<File>> {
+        let file = slot.file.swap(None)?;
+        self.open.fetch_sub(1, Ordering::Relaxed);
+        Some(file)
     }
 
     /// Closes the slot's file. Users of the file keep it until they are done.
     pub(crate) fn close(&self, slot: &FileSlot) {
-        if slot.file.swap(None).is_some() {
-            self.open.fetch_sub(1, Ordering::Relaxed);
-        }
+        drop(self.take(slot));
     }
 }

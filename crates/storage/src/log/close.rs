@@ -18,23 +18,22 @@ impl Log {
         self.state.lock().segments.first().map_or(0, |first| first.base)
     }
 
-    /// Everything that a start after a clean stop relies on is on disk afterwards.
-    pub(crate) fn finish(&self) -> Result<(), StorageError> {
-        let segment = {
-            let mut state = self.usable()?;
-            let segment = state.last_segment()?.clone();
-            let end = self.log_end_offset().0;
-            self.take_snapshot(&mut state, end);
-            // An untouched log is as its last stop left it.
-            let Some(active) = state.active.as_deref_mut() else {
-                drop(state);
-                self.flush()?;
-                return Ok(());
-            };
-            active.add_time_entry(&segment)?;
-            segment
-        };
-        self.flush()?;
+    /// Writes what a start after a clean stop relies on; the caller syncs it. Returns whether the indexes of the active
+    /// segment changed since the log was opened.
+    pub(crate) fn finish(&self) -> Result<bool, StorageError> {
+        let mut state = self.usable()?;
+        let end = self.log_end_offset().0;
+        self.take_snapshot(&mut state, end);
+        let segment = state.last_segment()?.clone();
+        // An untouched log is as its last stop left it.
+        let Some(active) = state.active.as_deref_mut() else { return Ok(false) };
+        active.add_time_entry(&segment)?;
+        Ok(true)
+    }
+
+    /// Syncs the indexes of the active segment.
+    pub(crate) fn sync_indexes(&self) -> Result<(), StorageError> {
+        let segment = self.usable()?.last_segment()?.clone();
         for kind in [Kind::Index, Kind::TimeIndex] {
             segment.file(kind)?.sync_data().map_err(|e| segment.io_error("sync", kind, e))?;
         }

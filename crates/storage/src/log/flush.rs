@@ -14,7 +14,7 @@ use crate::names;
 use crate::segment::{Kind, Segment};
 
 /// What one flush has to sync, taken under the lock.
-struct Work {
+pub(crate) struct FlushWork {
     segments: Vec<Arc<Segment>>,
     end: i64,
     generation: u32,
@@ -40,10 +40,9 @@ impl Log {
         is_flushed
     }
 
-    /// For the flusher. The mark is taken off first, so that later appends ask again.
-    pub(crate) fn flush_queued(&self) -> Result<Offset, StorageError> {
+    /// The flush that was requested is about to begin: later appends ask again.
+    pub(crate) fn unmark_queued(&self) {
         self.flush_is_queued.store(false, Ordering::Release);
-        self.flush()
     }
 
     /// Whether the partition's directory must be synced into its parent; the caller does it.
@@ -51,9 +50,9 @@ impl Log {
         self.needs_parent_sync.load(Ordering::Relaxed) && self.needs_parent_sync.swap(false, Ordering::AcqRel)
     }
 
-    /// Syncs here and now; returns the flushed offset. An error must take the directory offline: never call it again.
-    pub(crate) fn flush(&self) -> Result<Offset, StorageError> {
-        let Some(work) = self.take_flush_work()? else { return Ok(self.flushed_offset()) };
+    /// Syncs each file that a flush covers; in place of it the whole file system may be synced. An error must take the
+    /// directory offline: never call it again.
+    pub(crate) fn sync(&self, work: &FlushWork) -> Result<(), StorageError> {
         let home = self.home.path();
         if work.sync_epochs {
             // The file in place is whole and at least as new as what is flushed: only appends under the lock replace it.
@@ -77,11 +76,11 @@ impl Log {
             let synced = small::sync_dir(&home).map_err(|e| StorageError::io("sync", &home, e));
             synced.or_else(|error| self.unless_gone(error, work.generation))?;
         }
-        Ok(self.note_flushed(&work))
+        Ok(())
     }
 
-    /// `None` if there is nothing to sync.
-    fn take_flush_work(&self) -> Result<Option<Work>, StorageError> {
+    /// What to sync; `None` if there is nothing.
+    pub(crate) fn begin_flush(&self) -> Result<Option<FlushWork>, StorageError> {
         let mut state = self.usable()?;
         let end = self.log_end.load(Ordering::Acquire);
         let flushed = self.flushed.load(Ordering::Acquire);
@@ -89,7 +88,7 @@ impl Log {
             return Ok(None);
         }
         let first = state.segment_index(flushed).unwrap_or(0);
-        Ok(Some(Work {
+        Ok(Some(FlushWork {
             segments: state.segments.get(first..).unwrap_or_default().to_vec(),
             end,
             generation: state.generation,
@@ -106,7 +105,8 @@ impl Log {
         if is_gone && retired { Ok(()) } else { Err(error) }
     }
 
-    fn note_flushed(&self, work: &Work) -> Offset {
+    /// What `work` covers is on disk.
+    pub(crate) fn end_flush(&self, work: &FlushWork) {
         let state = self.state.lock();
         // After a truncation `work.end` may count bytes that are no longer what was synced.
         if state.generation == work.generation {
@@ -114,8 +114,6 @@ impl Log {
             self.last_flush_ms.store(self.last_append_ms.load(Ordering::Relaxed), Ordering::Relaxed);
             self.dir.recovery_points_changed.store(true, Ordering::Relaxed);
         }
-        drop(state);
-        self.flushed_offset()
     }
 
     /// Requests a flush if the oldest record that is not flushed has waited for `flush.ms`.

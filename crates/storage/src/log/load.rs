@@ -147,6 +147,10 @@ impl Log {
             }
             let expiry = Expiry { now_ms: context.now_ms, after_ms: context.producer_id_expiration_ms };
             report.replayed_bytes = log.load_producers(&mut state, expiry, context.is_clean)?;
+            // Idle until used.
+            for segment in &state.segments {
+                segment.close_files();
+            }
         }
         Ok((Arc::new(log), report))
     }
@@ -225,7 +229,7 @@ fn find_end(
         }
         tracing::warn!(path = %last.path(Kind::Log).display(), "the tail is damaged after a clean stop");
     }
-    let rules = recover::Rules { gaps_are_losses: context.dir.was_ours() };
+    let rules = recover::Rules { empty_segments_are_losses: context.dir.was_ours() };
     recover::recover(segments, epochs, from, report, rules).map(Some)
 }
 

@@ -25,9 +25,11 @@ use crate::segment::{IndexBuilder, Kind, Segment};
 /// What depends on who wrote the log.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rules {
-    /// A segment that ends below the base of the next one has lost its end: the file system kept the later file and
-    /// not all of this one. Kafka leaves such gaps itself (compaction, followers of compacted logs).
-    pub(super) gaps_are_losses: bool,
+    /// Only the active segment may be empty. Another one that is has lost its bytes in a power cut that spared a later
+    /// file. Kafka's cleaner leaves empty segments itself.
+    ///
+    /// A gap between two segments proves nothing: truncations and followers of compacted logs make them.
+    pub(super) empty_segments_are_losses: bool,
 }
 
 /// Where and why a segment's batches end early.
@@ -50,10 +52,11 @@ pub(super) fn recover(
     for i in first..segments.len() {
         let Some(segment) = segments.get(i).cloned() else { break };
         let (segment_end, broken) =
-            recover_segment(&segment, end.max(segment.base), recovery_point, from, epochs, report)?;
+            recover_segment(&segment, end.max(segment.base), i + 1 == segments.len(), from, epochs, report)?;
         end = segment_end;
-        let gap = segments.get(i + 1).filter(|next| rules.gaps_are_losses && recovery_point <= end && end < next.base);
-        let lost = gap.map(|_| Break { position: segment.size(), what: "the end of the segment is missing" });
+        let is_emptied = rules.empty_segments_are_losses && segment.size() == 0 && recovery_point <= end;
+        let is_lost = is_emptied && i + 1 < segments.len();
+        let lost = is_lost.then_some(Break { position: 0, what: "the segment is empty, a later one is not" });
         let Some(broken) = broken.or(lost) else { continue };
         let rest = segments.split_off(i + 1);
         let later: u64 = rest.iter().map(|segment| segment.size()).sum();
@@ -88,11 +91,12 @@ fn cut(segment: &Arc<Segment>, position: u64) -> Result<(), StorageError> {
 fn recover_segment(
     segment: &Arc<Segment>,
     expected: i64,
-    recovery_point: i64,
+    is_last: bool,
     from: &LoadedFrom,
     epochs: &mut EpochCache,
     report: &mut PartitionLoad,
 ) -> Result<(i64, Option<Break>), StorageError> {
+    let recovery_point = from.recovery_point.0;
     let interval = from.config.index_interval_bytes;
     let (start, mut builder) = trusted_start(segment, recovery_point, interval)?;
     let mut next = expected;
@@ -130,7 +134,7 @@ fn recover_segment(
             what: broken.what,
         });
     }
-    builder.write(segment)?;
+    builder.write(segment, is_last || broken.is_some())?;
     Ok((next, broken))
 }
 

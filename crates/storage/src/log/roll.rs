@@ -36,11 +36,7 @@ impl Log {
         let is_full = u64::from(config.segment_bytes) < size + bytes;
         let is_old = 0 < size && config.segment_ms - active.jitter_ms < waited_ms;
         if is_full || is_old || indexes_are_full(&segment, config)? || !segment.fits(last) {
-            // At the log end although `first` may lie above it (compaction): recovery takes a gap between two segments
-            // for a lost tail. Kafka starts the segment at `first`.
-            let end = self.log_end.load(Ordering::Acquire);
-            let base = if last - end <= i64::from(i32::MAX) { end } else { first };
-            self.roll(state, base, now_ms, config)?;
+            self.roll(state, first, now_ms, config)?;
         }
         Ok(())
     }

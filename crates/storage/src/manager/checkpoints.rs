@@ -11,6 +11,7 @@ use crate::checkpoint;
 use crate::dir::{LogDir, describe};
 use crate::error::StorageError;
 use crate::files::small;
+use crate::flusher::{sync_file_system_of, sync_logs};
 use crate::log::Log;
 use crate::names;
 
@@ -124,17 +125,26 @@ impl LogManager {
 
     fn close_dir(&self, dir: &LogDir) -> Result<(), StorageError> {
         let logs = self.logs_in(dir.path());
+        let mut touched = Vec::new();
         for log in &logs {
-            log.finish()?;
+            if log.finish()? {
+                touched.push(log.clone());
+            }
         }
+        sync_logs(dir, &logs, |_| ())?;
+        sync_indexes(dir, &touched)?;
         small::sync_dir(dir.path()).map_err(|e| StorageError::io("sync", dir.path(), e))?;
         for kind in [&RECOVERY_POINTS, &LOG_STARTS, &HIGH_WATERMARKS] {
             self.write_checkpoint(dir, kind)?;
         }
-        for log in &logs {
-            log.close();
-        }
         small::replace(dir.path(), names::CLEAN_SHUTDOWN, CLEAN_SHUTDOWN)
             .map_err(|e| StorageError::io("write", &dir.path().join(names::CLEAN_SHUTDOWN), e))
     }
+}
+
+fn sync_indexes(dir: &LogDir, logs: &[Arc<Log>]) -> Result<(), StorageError> {
+    if sync_file_system_of(dir, logs.len())? {
+        return Ok(());
+    }
+    logs.iter().try_for_each(|log| log.sync_indexes())
 }
