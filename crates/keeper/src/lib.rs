@@ -15,11 +15,11 @@
 //! until the store has committed them.
 
 mod config;
-pub mod proto;
+mod proto;
 mod server;
 mod session;
 mod store;
-pub mod tree;
+mod tree;
 mod watch;
 
 pub use config::{JUTE_MAX_BUFFER, KeeperConfig};

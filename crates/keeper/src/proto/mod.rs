@@ -12,4 +12,3 @@ mod write;
 pub use read::{DecodeError, Reader};
 pub use request::{ConnectRequest, CreatedWatches, ReadOp, Request, RequestHeader, op};
 pub use response::{ConnectResponse, MultiItem, Reply, ReplyHeader, encode_event, encode_reply, xid};
-pub use write::Writer;

@@ -124,7 +124,7 @@ fn client(out: &mut String, connection: &Connection, is_asker: bool, full: bool)
         out,
         " /{}[{interest}](queued={},recved={},sent={}",
         connection.peer,
-        connection.outbound.queued_bytes().min(1),
+        connection.outbound.queued_frames(),
         stats.received,
         stats.sent
     );
@@ -176,9 +176,12 @@ fn monitor(core: &Core, now: Now) -> String {
     put("last_client_response_size", &stats.last_response_bytes);
     put("max_client_response_size", &stats.max_response_bytes);
     put("min_client_response_size", &stats.min_response_bytes);
-    put("fsynctime_count", &stats.commit_latency.count);
-    put("avg_fsynctime", &format_args!("{:?}", stats.commit_latency.average_ms()));
-    put("max_fsynctime", &stats.commit_latency.max_ms());
+    let commits = stats.commit_latency;
+    put("avg_fsynctime", &format_args!("{:?}", commits.average_ms()));
+    put("min_fsynctime", &commits.min_ms());
+    put("max_fsynctime", &commits.max_ms());
+    put("cnt_fsynctime", &commits.count);
+    put("sum_fsynctime", &(commits.total_us / 1000));
     out
 }
 

@@ -109,8 +109,8 @@ impl Outbound {
         }
     }
 
-    /// Bytes that wait.
-    pub(super) fn queued_bytes(&self) -> usize {
-        self.state.lock().bytes
+    /// Frames that wait for the network.
+    pub(super) fn queued_frames(&self) -> usize {
+        self.state.lock().frames.len()
     }
 }

@@ -30,7 +30,7 @@ pub use node::{Node, NodeRecord};
 pub use prepare::flags_are_known;
 pub use types::{
     Acl, AclList, CreateKind, ErrorCode, Event, EventKind, Id, Op, OpResult, Owner, PASSWORD_BYTES, SessionId, Stat,
-    TTL_MAX_MS, Txn, TxnOp, TxnResult, perms,
+    Txn, TxnOp, TxnResult, perms,
 };
 
 use prepare::{Change, Preparation};
@@ -220,10 +220,6 @@ impl Tree {
             }
         };
         self.reapable.iter().filter(is_due).cloned().collect()
-    }
-
-    pub fn zxid(&self) -> i64 {
-        self.zxid
     }
 
     pub fn node_count(&self) -> usize {

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use proptest::prelude::*;
 
+use super::types::TTL_MAX_MS;
 use super::*;
 
 /// A tree with a counter for transaction ids.

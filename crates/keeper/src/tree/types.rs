@@ -69,8 +69,6 @@ pub enum ErrorCode {
     Unimplemented = -6,
     #[error("bad arguments")]
     BadArguments = -8,
-    #[error("unknown session")]
-    UnknownSession = -12,
     #[error("no node")]
     NoNode = -101,
     #[error("no auth")]
@@ -198,6 +196,7 @@ pub enum TxnResult {
 /// The kinds of watch events (`Watcher.Event.EventType`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
+#[expect(clippy::enum_variant_names, reason = "the names are ZooKeeper's")]
 pub enum EventKind {
     NodeCreated = 1,
     NodeDeleted = 2,
