@@ -354,6 +354,7 @@ impl Broker {
         let settings = self.config().log.clone();
         tokio::spawn(housekeeping::run(self.replicas.logs().clone(), settings, stop.clone()));
         tokio::spawn(self.coordination.clone().keep_session());
+        tokio::spawn(self.clone().follow_registrations(stop.clone()));
         let (changes, mut changed) = tokio::sync::mpsc::unbounded_channel();
         tokio::spawn(self.coordination.clone().follow_configs(changes));
         let broker = self.clone();
@@ -362,6 +363,14 @@ impl Broker {
                 broker.apply_config_change(&change);
             }
         });
+    }
+
+    /// Each new session has registered this broker anew: control requests to the earlier registration are then refused.
+    async fn follow_registrations(self: Arc<Self>, stop: CancellationToken) {
+        let mut sessions = self.coordination.sessions();
+        while let Some(Ok(())) = stop.run_until_cancelled(sessions.changed()).await {
+            self.replicas.set_broker_epoch(self.coordination.broker_epoch());
+        }
     }
 
     /// A broker does not stay down for its metrics: trouble is logged.

@@ -204,6 +204,34 @@ async fn an_office_taken_away_is_won_again() -> TestResult {
 }
 
 #[tokio::test]
+async fn an_expired_session_costs_the_office_and_the_epoch_but_not_the_broker() -> TestResult {
+    let (mut ensemble, dir) = (Ensemble::start().await, tempfile::tempdir()?);
+    let coordination = ensemble.open(dir.path()).await;
+    let (notes, controller) = broker(&coordination, 1).await?;
+    let keeping = tokio::spawn(coordination.clone().keep_session());
+    controller.elected().await;
+    coordination.create_topic("t", &partitions(0, 1), &BTreeMap::new()).await?;
+    notes.until(|notes| notes.leaders.len() == 1).await?;
+    let (before, mut sessions) = (coordination.broker_epoch(), coordination.sessions());
+
+    ensemble.pause().await;
+    // The client gives its session up after a while without a server; nobody tells it.
+    tokio::time::timeout(PATIENCE, coordination.session_ended()).await?;
+    ensemble.resume().await;
+    tokio::time::timeout(PATIENCE, sessions.changed()).await??;
+    assert!(before < coordination.broker_epoch());
+    assert!(tokio::time::timeout(PATIENCE, controller.elected()).await?.is_active);
+    let told = notes.until(|notes| BrokerEpoch(notes.broker_epoch) == coordination.broker_epoch()).await?;
+    // The same process leads in the same epoch: nothing happened that a client could notice.
+    assert_eq!(told.leaders, BTreeMap::from([(("t".into(), 0), (NodeId(1), LeaderEpoch(0)))]));
+    coordination.create_topic("u", &partitions(0, 1), &BTreeMap::new()).await?;
+    notes.until(|notes| notes.leaders.len() == 2).await?;
+    coordination.close().await;
+    tokio::time::timeout(PATIENCE, keeping).await??;
+    Ok(())
+}
+
+#[tokio::test]
 async fn thousands_of_partitions_take_a_moment() -> TestResult {
     let (ensemble, dir) = (Ensemble::start().await, tempfile::tempdir()?);
     let coordination = ensemble.open(dir.path()).await;

@@ -458,9 +458,7 @@ impl FencedWriter {
                 if is_new || current.partition_epoch != state.partition_epoch {
                     return Ok(Some(Written::Conflict { partition: partition.clone(), current: Some(current) }));
                 }
-            } else if !is_new {
-                return Ok(Some(Written::Conflict { partition: partition.clone(), current: None }));
-            } else if !self.make_parents(partition).await? {
+            } else if !is_new || !self.make_parents(partition).await? {
                 return Ok(Some(Written::Conflict { partition: partition.clone(), current: None }));
             }
             let client = self.coordination.client();

@@ -12,21 +12,38 @@ use super::{ConnectSettings, Coordination, Registration};
 
 /// A keeper on a free port, with its tree in a directory that goes with it.
 pub(crate) struct Ensemble {
-    keeper: KeeperHandle,
-    _dir: tempfile::TempDir,
+    keeper: Option<KeeperHandle>,
+    at: SocketAddr,
+    dir: tempfile::TempDir,
 }
 
 impl Ensemble {
     pub(crate) async fn start() -> Self {
         let dir = tempfile::tempdir().expect("a temporary directory");
-        let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let config = KeeperConfig::new(dir.path(), listen).with_tick_time(Duration::from_millis(100));
-        Self { keeper: Keeper::start(config).await.expect("the keeper starts"), _dir: dir }
+        let free = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let mut ensemble = Self { keeper: None, at: free, dir };
+        ensemble.resume().await;
+        ensemble
+    }
+
+    /// Stops answering; what was written stays.
+    pub(crate) async fn pause(&mut self) {
+        if let Some(keeper) = self.keeper.take() {
+            keeper.shutdown().await.expect("the keeper stops");
+        }
+    }
+
+    /// Answers again, at the same address.
+    pub(crate) async fn resume(&mut self) {
+        let config = KeeperConfig::new(self.dir.path(), self.at).with_tick_time(Duration::from_millis(100));
+        let keeper = Keeper::start(config).await.expect("the keeper starts");
+        self.at = keeper.local_addr();
+        self.keeper = Some(keeper);
     }
 
     pub(crate) fn settings(&self) -> ConnectSettings {
         ConnectSettings {
-            connect: format!("{}/some/chroot", self.keeper.local_addr()),
+            connect: format!("{}/some/chroot", self.at),
             session_timeout: Duration::from_millis(1000),
             connection_timeout: Duration::from_secs(10),
         }
@@ -50,6 +67,11 @@ pub(crate) fn registration(id: i32, port: i32) -> Registration {
 }
 
 impl Coordination {
+    /// Waits until the present session has ended.
+    pub(crate) async fn session_ended(&self) {
+        self.inner.session.ended().await;
+    }
+
     /// Removes `/controller`, whoever holds it.
     pub(crate) async fn remove_controller(&self) -> Result<(), zookeeper_client::Error> {
         self.client().delete(super::paths::CONTROLLER, None).await

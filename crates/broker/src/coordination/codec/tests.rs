@@ -121,3 +121,26 @@ fn configuration_is_that_of_kafka() {
     assert_eq!(decode_config_change(old).ok().as_deref(), Some("topics/x"));
     assert!(decode_config_change(br#"{"version":3,"entity_path":"topics/x"}"#).is_err());
 }
+
+/// Node for node what Kafka 3.9.2 wrote on ZooKeeper, with a topic, configurations and a producer.
+#[test]
+fn nodes_that_kafka_wrote_are_read() {
+    let topic = br#"{"partitions":{"0":[1],"1":[1]},"topic_id":"VaA-X3cgTfCPjWvJNxy7Rw","adding_replicas":{},"removing_replicas":{},"version":3}"#;
+    let topic = TopicNode::decode(topic).and_then(|node| node.into_assignment("words".into()));
+    let topic = topic.map(|topic| (topic.id.to_string(), topic.partitions.len()));
+    assert_eq!(topic.ok(), Some(("VaA-X3cgTfCPjWvJNxy7Rw".to_owned(), 2)));
+
+    let state = br#"{"controller_epoch":1,"leader":1,"version":1,"leader_epoch":0,"isr":[1]}"#;
+    let state = PartitionStateNode::decode(state, 0).map(|state| (state.leader, state.isr, state.controller_epoch));
+    assert_eq!(state.ok(), Some((NodeId(1), vec![NodeId(1)], ControllerEpoch(1))));
+
+    let config = br#"{"version":1,"config":{"retention.ms":"5000","segment.bytes":"2000000"}}"#;
+    assert_eq!(ConfigNode::decode(config).map(|config| config.len()).ok(), Some(2));
+    let change = br#"{"version":2,"entity_path":"brokers/<default>"}"#;
+    assert_eq!(decode_config_change(change).ok().as_deref(), Some("brokers/<default>"));
+
+    let feature = FeatureNode::decode(br#"{"features":{},"version":2,"status":1}"#);
+    assert!(feature.is_ok_and(|node| node.to_enable().is_none() && node.finalized().is_empty()));
+    let block = ProducerIdBlockNode::decode(br#"{"version":1,"broker":1,"block_start":"0","block_end":"999"}"#);
+    assert_eq!(block.ok(), Some(Some(ProducerIdBlockNode::new(NodeId(1), 0, 999))));
+}
