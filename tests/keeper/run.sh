@@ -5,8 +5,8 @@
 #
 # KAFKA_JARS   directory of jars: Kafka 3.9.2, ZooKeeper 3.9.4 and what they need (tests/java/kafka-jars/pom.xml)
 # PYTHON       a Python that has kazoo
-# KEEPER_BIN   command that starts a keeper; it is given --data DIR --listen ADDRESS and prints "listening on ADDRESS"
-#              (default: the example of crates/keeper)
+# KEEPER_BIN   command that starts a keeper, like "target/debug/whimbrel keeper start"; it is given --data DIR --listen
+#              ADDRESS and prints a line "listens ADDRESS" (default: the example of crates/keeper)
 # SEEDS        seeds of the differential test (default: "1 2" and one at random), STEPS its length (default 3000)
 set -euo pipefail
 
@@ -41,7 +41,7 @@ keeper_start() {
   keeper_pid=$!
   pids+=("$keeper_pid")
   for ((tries = 0; tries < 200; tries++)); do
-    keeper_address=$(sed -n 's/.*listening on //p' "$work/keeper.out")
+    keeper_address=$(sed -nE 's/^listen(ing on|s) +//p' "$work/keeper.out")
     [[ -n $keeper_address ]] && return
     sleep 0.05
   done

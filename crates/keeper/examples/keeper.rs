@@ -10,7 +10,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 #[tokio::main]
 async fn main() -> Result<(), Failure> {
     let mut handle = Keeper::start(config(std::env::args().skip(1))?).await?;
-    println!("listening on {}", handle.local_addr());
+    println!("listens  {}", handle.local_addr());
     let mut terminated = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
     tokio::select! {
         _ = tokio::signal::ctrl_c() => {}
@@ -34,7 +34,5 @@ fn config(mut arguments: impl Iterator<Item = String>) -> Result<KeeperConfig, F
             _ => return Err(format!("unknown option {name}").into()),
         }
     }
-    let mut config = KeeperConfig::new(data.ok_or("--data DIR is needed")?, listen).with_tick_time(tick);
-    config.four_letter_words = vec!["*".to_owned()];
-    Ok(config)
+    Ok(KeeperConfig::new(data.ok_or("--data DIR is needed")?, listen).with_tick_time(tick))
 }

@@ -48,7 +48,9 @@ impl KeeperConfig {
             max_connections: 0,
             jute_max_buffer: JUTE_MAX_BUFFER,
             outbound_bytes_max: 64 << 20,
-            four_letter_words: ["ruok", "srvr", "stat", "mntr", "conf", "cons", "isro"].map(String::from).to_vec(),
+            four_letter_words: ["ruok", "srvr", "stat", "mntr", "conf", "cons", "isro", "envi"]
+                .map(String::from)
+                .to_vec(),
             reap_interval: Duration::from_secs(60),
         }
     }
