@@ -5,6 +5,7 @@ mod helpers;
 mod append_and_read;
 mod crash;
 mod disk;
+mod kafka;
 mod lifecycle;
 mod model;
 mod truncation;
