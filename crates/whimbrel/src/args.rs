@@ -16,14 +16,30 @@ use crate::topic::TopicArgs;
 
 /// A message broker that speaks Kafka's protocol, and tools for any Kafka cluster.
 #[derive(Debug, Parser)]
-#[command(name = "whimbrel", version, max_term_width = 110, args_conflicts_with_subcommands = true)]
+#[command(name = "whimbrel", version, max_term_width = 110)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
     #[command(flatten)]
-    pub start: StartArgs,
-    #[command(flatten)]
     pub common: Common,
+}
+
+impl Cli {
+    /// Reads the command line; without a command it is that of `start`.
+    pub fn read() -> (Command, Common) {
+        let cli = Self::parse();
+        match cli.command {
+            Some(command) => (command, cli.common),
+            None => {
+                let with_start = std::env::args_os().chain(["start".into()]);
+                let cli = Self::parse_from(with_start);
+                match cli.command {
+                    Some(command) => (command, cli.common),
+                    None => unreachable!("the command was just added"),
+                }
+            }
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -21,9 +21,9 @@ mod topic;
 
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser};
+use clap::CommandFactory;
 
-use crate::args::{Cli, Command};
+use crate::args::{Cli, Command, Common};
 use crate::output::Output;
 
 // Buffers are freed on other threads than those that made them; mimalloc is several times faster at that than glibc.
@@ -36,8 +36,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 pub struct UsageError(pub String);
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli) {
+    let (command, common) = Cli::read();
+    match run(command, &common) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -50,8 +50,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> anyhow::Result<()> {
-    let command = cli.command.unwrap_or(Command::Start(cli.start));
+fn run(command: Command, common: &Common) -> anyhow::Result<()> {
     match command {
         Command::Start(args) => start::run(&args),
         Command::Keeper(args) => keeper::run(&args),
@@ -59,12 +58,12 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             clap_complete::generate(shell, &mut Cli::command(), "whimbrel", &mut std::io::stdout());
             Ok(())
         }
-        Command::Log(args) => log_dump::run(&args, cli.common.format),
+        Command::Log(args) => log_dump::run(&args, common.format),
         remote => {
             logging::for_tools();
-            let output = Output::new(cli.common.format);
+            let output = Output::new(common.format);
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-            let done = runtime.block_on(run_remote(remote, &cli.common, output));
+            let done = runtime.block_on(run_remote(remote, common, output));
             // A blocked read of the standard input must not keep the process.
             runtime.shutdown_background();
             done
@@ -72,7 +71,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     }
 }
 
-async fn run_remote(command: Command, common: &args::Common, output: Output) -> anyhow::Result<()> {
+async fn run_remote(command: Command, common: &Common, output: Output) -> anyhow::Result<()> {
     let cluster = common.cluster();
     match command {
         Command::Topic(args) => topic::run(args, &cluster, output).await,

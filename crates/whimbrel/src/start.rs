@@ -34,7 +34,7 @@ pub fn run(args: &StartArgs) -> anyhow::Result<()> {
             started = Broker::start(config) => started.map_err(|error| explain(error, &ports))?,
             signal = signals.next() => anyhow::bail!("stopped by {signal} while starting"),
         };
-        banner(&running, &data, durability, is_embedded);
+        banner(&running, &data, &durability, is_embedded);
         let signal = signals.next().await;
         tracing::info!(signal, "stopping; a second signal stops at once");
         tokio::select! {
@@ -81,7 +81,7 @@ fn durability(config: &BrokerConfig) -> String {
     )
 }
 
-fn banner(running: &RunningBroker, data: &str, durability: String, is_embedded: bool) {
+fn banner(running: &RunningBroker, data: &str, durability: &str, is_embedded: bool) {
     let listens: Vec<String> = running.listeners.iter().map(|(name, address)| format!("{name} {address}")).collect();
     let coordination = if is_embedded { "embedded keeper" } else { "ZooKeeper" };
     let http = running.http.map_or_else(|| "none".to_owned(), |address| format!("http://{address}/metrics"));

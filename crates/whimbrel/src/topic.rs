@@ -222,9 +222,9 @@ async fn describe(
         described.push(Described { topic: topic.name.clone(), id, configs, partitions });
     }
     if output.is_json() {
-        output.json(&described)?
+        output.json(&described)?;
     } else {
-        print_described(&described, &metadata, output)?
+        print_described(&described, &metadata, output)?;
     }
     Ok(())
 }
@@ -299,13 +299,12 @@ async fn alter(
 }
 
 #[derive(Serialize)]
-struct Deleted {
-    topic: String,
+struct Deleted<'a> {
+    topic: &'a str,
     deleted: bool,
 }
 
 async fn delete(names: &[String], if_exists: bool, cluster: &Cluster, output: Output) -> anyhow::Result<()> {
-    let mut results = Vec::new();
     for name in names {
         let deleted = match admin::delete_topic(cluster, name).await {
             Err(error) if if_exists && error.code() == Some(ErrorCode::UnknownTopicOrPartition) => false,
@@ -314,14 +313,9 @@ async fn delete(names: &[String], if_exists: bool, cluster: &Cluster, output: Ou
                 true
             }
         };
-        results.push(Deleted { topic: name.clone(), deleted });
-    }
-    if output.is_json() {
-        output.json(&results)?;
-    } else {
-        for Deleted { topic, deleted } in results {
-            println!("topic {topic} {}", if deleted { "deleted" } else { "does not exist" });
-        }
+        // Each at once: what was done before an error is then known.
+        let line = format!("topic {name} {}", if deleted { "deleted" } else { "does not exist" });
+        output.done(&line, &Deleted { topic: name, deleted })?;
     }
     Ok(())
 }

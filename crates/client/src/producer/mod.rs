@@ -219,7 +219,8 @@ fn now_ms() -> i64 {
 
 async fn producer_id(cluster: &Cluster) -> Result<(ProducerId, ProducerEpoch), ClientError> {
     retry!(cluster, {
-        let request = InitProducerIdRequest { transaction_timeout_ms: i32::MAX, ..Default::default() };
+        let request =
+            InitProducerIdRequest { transactional_id: None, transaction_timeout_ms: i32::MAX, ..Default::default() };
         let response = cluster.any().await?.call(request).await?;
         ClientError::check(response.error_code, None, || "producer id".into())?;
         Ok((ProducerId(response.producer_id), ProducerEpoch(response.producer_epoch)))

@@ -179,9 +179,9 @@ fn show(described: &[Described], members: bool, state: bool, output: Output) -> 
             continue;
         }
         if members {
-            show_members(&group.members, output)?
+            show_members(&group.members, output)?;
         } else {
-            show_offsets(&group.offsets, output)?
+            show_offsets(&group.offsets, output)?;
         }
         println!();
     }
