@@ -263,3 +263,6 @@ fn partition_of(id: &str, partition_count: i32) -> i32 {
     // Kafka takes 0 for the one number that has no positive counterpart.
     hash.checked_abs().unwrap_or(0) % partition_count
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,13 +6,21 @@ use std::sync::atomic::Ordering;
 use tokio::sync::oneshot;
 use whimbrel_model::ErrorCode;
 use whimbrel_state::group::{
-    CallerId, CommitRequest, Group, GroupOverview, JoinRequest, JoinResponse, LeavingMember, SyncRequest, SyncResponse,
-    TopicOffsets,
+    CallerId, CommitRequest, Group, GroupOverview, GroupState, JoinRequest, JoinResponse, LeavingMember, SyncRequest,
+    SyncResponse, TopicOffsets,
 };
 
 use super::driver::{self, Appended};
-use super::shard::GroupCell;
+use super::shard::{GroupCell, GroupInner, Shard};
 use super::{EmptyGroupId, GroupCoordinator, errors, records};
+
+/// What becomes of a request for a group that does not exist.
+#[derive(Debug, Clone, Copy)]
+enum IfAbsent {
+    Create,
+    UnknownMember,
+    IllegalGeneration,
+}
 
 impl GroupCoordinator {
     /// JoinGroup; waits until the rebalance has completed.
@@ -24,20 +32,15 @@ impl GroupCoordinator {
         if !self.settings.accepts_session_timeout(request.session_timeout) {
             return Err(ErrorCode::InvalidSessionTimeout);
         }
-        let cell = if request.member_id.is_empty() {
-            shard.get_or_create(group_id, Self::now()).ok_or(ErrorCode::NotCoordinator)?
-        } else {
-            shard.get(group_id).ok_or(ErrorCode::UnknownMemberId)?
-        };
         let (answer, answered) = oneshot::channel();
         let caller = self.new_caller();
-        {
-            let mut inner = cell.lock();
+        let if_absent = if request.member_id.is_empty() { IfAbsent::Create } else { IfAbsent::UnknownMember };
+        Self::with_group(&shard, group_id, if_absent, |cell, inner| {
             inner.joins.insert(caller, answer);
             let mut effects = Vec::new();
             inner.machine.join(Self::now(), request, caller, &self.settings, &mut effects);
-            self.perform(&cell, &mut inner, effects);
-        }
+            self.perform(cell, inner, effects);
+        })?;
         answered.await.map_err(|_| ErrorCode::CoordinatorNotAvailable)
     }
 
@@ -95,27 +98,22 @@ impl GroupCoordinator {
         topics: Vec<TopicOffsets>,
     ) -> Result<(), ErrorCode> {
         let shard = self.shard_for(group_id, EmptyGroupId::Allowed)?;
-        let cell = if request.generation < 0 {
-            shard.get_or_create(group_id, Self::now()).ok_or(ErrorCode::NotCoordinator)?
-        } else {
-            shard.get(group_id).ok_or(ErrorCode::IllegalGeneration)?
-        };
         if topics.iter().all(|topic| topic.partitions.is_empty()) {
             return Ok(());
         }
         let now = Self::now();
         let batch = records::offsets_batch(group_id, &topics, now.wall_ms, self.offsets.compression)
             .map_err(|error| errors::of_offset_write(driver::refuse_batch(group_id, &error)));
-        let appended = {
-            let mut inner = cell.lock();
+        let if_absent = if request.generation < 0 { IfAbsent::Create } else { IfAbsent::IllegalGeneration };
+        let (cell, appended) = Self::with_group(&shard, group_id, if_absent, |cell, inner| {
             let mut effects = Vec::new();
             inner.machine.begin_commit(now, request, &topics, &mut effects)?;
-            self.perform(&cell, &mut inner, effects);
+            self.perform(cell, inner, effects);
             let appended = batch
                 .and_then(|batch| driver::append(&cell.shard, &batch).map_err(errors::of_offset_write))
                 .inspect_err(|_| inner.machine.commit_failed(&topics))?;
-            Arc::new(appended)
-        };
+            Ok((cell.clone(), Arc::new(appended)))
+        })??;
         PendingCommit { coordinator: self.clone(), cell, appended, topics }.settle().await
     }
 
@@ -148,6 +146,30 @@ impl GroupCoordinator {
         let shards = self.active_shards();
         let groups = shards.iter().flat_map(|shard| shard.groups()).map(|cell| cell.lock().machine.overview());
         Ok((code, groups.collect()))
+    }
+
+    /// Runs `act` under the lock of the group.
+    ///
+    /// A group may die between the look-up and the lock: the expiry pass removes one that is empty, be it because it has
+    /// only just been created. It is then looked up again.
+    fn with_group<T>(
+        shard: &Arc<Shard>,
+        group_id: &str,
+        if_absent: IfAbsent,
+        act: impl FnOnce(&Arc<GroupCell>, &mut GroupInner) -> T,
+    ) -> Result<T, ErrorCode> {
+        loop {
+            let cell = match if_absent {
+                IfAbsent::Create => shard.get_or_create(group_id, Self::now()).ok_or(ErrorCode::NotCoordinator)?,
+                IfAbsent::UnknownMember => shard.get(group_id).ok_or(ErrorCode::UnknownMemberId)?,
+                IfAbsent::IllegalGeneration => shard.get(group_id).ok_or(ErrorCode::IllegalGeneration)?,
+            };
+            let mut inner = cell.lock();
+            // The dead are taken off the list before their lock is released, so that this ends.
+            if inner.machine.state() != GroupState::Dead {
+                return Ok(act(&cell, &mut inner));
+            }
+        }
     }
 
     fn new_caller(&self) -> CallerId {
