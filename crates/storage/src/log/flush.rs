@@ -58,23 +58,21 @@ impl Log {
             // The file in place is whole and at least as new as what is flushed: only appends under the lock replace it.
             let path = home.join(names::LEADER_EPOCH_CHECKPOINT);
             let synced = File::open(&path).and_then(|file| file.sync_all());
-            synced
-                .map_err(|e| StorageError::io("sync", &path, e))
-                .or_else(|error| self.unless_gone(error, work.generation))?;
+            synced.map_err(|e| StorageError::io("sync", &path, e)).or_else(|error| self.unless_gone(error, None))?;
         }
         let active = work.segments.last().map(|segment| segment.base);
-        for segment in &work.segments {
+        for segment in work.segments.iter().filter(|segment| self.holds(segment)) {
             // The indexes of the active segment are rebuilt after a crash, those of the others are not.
             let kinds: &[Kind] = if Some(segment.base) == active { &[Kind::Log] } else { &Kind::ALL };
             for &kind in kinds {
                 let synced =
                     segment.file(kind).and_then(|file| file.sync_data().map_err(|e| segment.io_error("sync", kind, e)));
-                synced.or_else(|error| self.unless_gone(error, work.generation))?;
+                synced.or_else(|error| self.unless_gone(error, Some(segment)))?;
             }
         }
         if work.sync_dir || work.sync_epochs {
             let synced = small::sync_dir(&home).map_err(|e| StorageError::io("sync", &home, e));
-            synced.or_else(|error| self.unless_gone(error, work.generation))?;
+            synced.or_else(|error| self.unless_gone(error, None))?;
         }
         Ok(())
     }
@@ -97,12 +95,18 @@ impl Log {
         }))
     }
 
-    /// A file that is gone because the log was deleted or truncated meanwhile needs no sync.
-    fn unless_gone(&self, error: StorageError, generation: u32) -> Result<(), StorageError> {
+    /// Whether the segment is still one of the log's.
+    fn holds(&self, segment: &Arc<Segment>) -> bool {
+        self.state.lock().segments.iter().any(|known| Arc::ptr_eq(known, segment))
+    }
+
+    /// A file needs no sync if it is gone because retention or a truncation took its segment, or the log was deleted
+    /// (which is the error then).
+    fn unless_gone(&self, error: StorageError, segment: Option<&Arc<Segment>>) -> Result<(), StorageError> {
         let is_gone = matches!(&error, StorageError::Io { source, .. } if source.kind() == io::ErrorKind::NotFound);
-        let state = self.usable()?;
-        let retired = state.generation != generation;
-        if is_gone && retired { Ok(()) } else { Err(error) }
+        drop(self.usable()?);
+        let was_removed = segment.is_some_and(|segment| !self.holds(segment));
+        if is_gone && was_removed { Ok(()) } else { Err(error) }
     }
 
     /// What `work` covers is on disk.

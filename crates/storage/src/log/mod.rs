@@ -86,6 +86,8 @@ pub(crate) struct State {
     /// `None` until the first append after opening: idle logs do not need it.
     active: Option<Box<Active>>,
     epochs: EpochCache,
+    /// The checkpoint in place says less than `epochs`: the disk was full.
+    epochs_are_unwritten: bool,
     epochs_need_sync: bool,
     topic_id: Option<Uuid>,
     /// A segment file was created since the partition's directory was last synced.
@@ -256,7 +258,7 @@ impl Log {
     }
 
     fn assign_epoch(&self, state: &mut State, epoch: LeaderEpoch, start: Offset) -> Result<(), StorageError> {
-        if state.epochs.assign(epoch, start) {
+        if state.epochs.assign(epoch, start) || state.epochs_are_unwritten {
             self.write_epochs(state)?;
         }
         Ok(())
@@ -265,12 +267,15 @@ impl Log {
     /// Not synced here: the epochs of records past the recovery point are rebuilt from the batches, and a flush syncs
     /// the file before the recovery point moves.
     fn write_epochs(&self, state: &mut State) -> Result<(), StorageError> {
-        state.epochs_need_sync = true;
+        state.epochs_are_unwritten = true;
         let text = checkpoint::format_epochs(state.epochs.entries());
         let home = self.home.path();
         small::replace_unsynced(&home, names::LEADER_EPOCH_CHECKPOINT, text.as_bytes()).map_err(|e| {
             self.dir.write_failed(StorageError::io("write", &home.join(names::LEADER_EPOCH_CHECKPOINT), e))
-        })
+        })?;
+        state.epochs_are_unwritten = false;
+        state.epochs_need_sync = true;
+        Ok(())
     }
 
     /// The latest leader epoch that the log knows.

@@ -14,8 +14,21 @@ use crate::segment::{Kind, Segment};
 use crate::txn_index;
 
 impl Log {
+    /// The recovery point, lowered to `offset`; a truncation to there is about to follow.
+    pub(crate) fn lower_recovery_point(&self, offset: Offset) {
+        // Under the lock and with another generation: a flush that is running must not raise it again.
+        let mut state = self.state.lock();
+        if offset.0 < self.flushed.fetch_min(offset.0, Ordering::AcqRel) {
+            state.generation = state.generation.wrapping_add(1);
+            self.dir.recovery_points_changed.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Removes every record at or above `offset`; returns whether there was one. Offsets between the last record and
     /// `offset` do not count as records: the log then ends at `offset` (as in Kafka).
+    ///
+    /// Replicas are truncated through [`crate::LogManager::truncate`], which lowers the recovery points on disk before:
+    /// what is written later below an old one would count as damaged if a power cut tears it.
     ///
     /// # Errors
     /// The files cannot be changed; the directory is then offline.
@@ -72,7 +85,11 @@ impl Log {
         self.dir.log_starts_changed.store(true, Ordering::Relaxed);
         state.producers.settle_below(Offset(offset));
         if state.epochs.truncate_from_start(Offset(offset)) {
-            self.write_epochs(state)?;
+            match self.write_epochs(state) {
+                // Retention is what makes room: it goes on, and the next epoch writes the file.
+                Err(error) if error.is_full() => {}
+                written => return written,
+            }
         }
         Ok(())
     }

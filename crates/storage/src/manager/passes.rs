@@ -3,8 +3,11 @@
 use std::fs;
 use std::io;
 
+use whimbrel_model::{Offset, TopicPartition};
+
 use super::{Doomed, LogManager};
 use crate::dir::describe;
+use crate::error::StorageError;
 
 /// What a retention pass removed over all logs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,6 +35,20 @@ impl LogManager {
             }
         }
         totals
+    }
+
+    /// Truncates logs, with their recovery points lowered on disk before. Partitions without a log are skipped.
+    ///
+    /// # Errors
+    /// The first failure, after all were tried.
+    pub fn truncate(&self, targets: &[(TopicPartition, Offset)], now_ms: i64) -> Result<(), StorageError> {
+        let logs: Vec<_> = targets.iter().filter_map(|(partition, to)| Some((self.get(partition)?, *to))).collect();
+        for (log, to) in &logs {
+            log.lower_recovery_point(*to);
+        }
+        self.checkpoint_recovery_points();
+        let truncated = logs.iter().map(|(log, to)| log.truncate_to(*to, now_ms).map(drop));
+        truncated.fold(Ok(()), Result::and)
     }
 
     /// Removes files and directories that waited for `file.delete.delay.ms`; returns how many.

@@ -186,3 +186,40 @@ fn gaps_of_compaction_are_read_over() {
     assert_eq!(read_all(&log, 2_000_000_000).len(), 2);
     assert_eq!(log.log_end_offset(), Offset(3_000_000_013));
 }
+
+#[test]
+fn a_truncation_through_the_manager_lowers_the_recovery_point_on_disk() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = small_segments(1500);
+    let (manager, log) = filled(dir.path(), &config);
+    let flushes = std::sync::Arc::new(Flushes::default());
+    manager.set_listener(flushes.clone());
+    if !log.flush_up_to(Offset(120)) {
+        flushes.wait_for(&tp(0), Offset(120));
+    }
+    manager.checkpoint_recovery_points();
+    manager.truncate(&[(tp(0), Offset(30)), (tp(7), Offset(1))], NOW_MS).expect("truncated");
+    assert_eq!((log.log_end_offset(), log.flushed_offset()), (Offset(30), Offset(30)));
+    let text = std::fs::read_to_string(dir.path().join("recovery-point-offset-checkpoint")).expect("read");
+    assert_eq!(text, "0\n1\ntopic 0 30\n");
+}
+
+#[test]
+fn retention_and_flushes_do_not_disturb_each_other() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let config = LogConfig { retention_bytes: 1000, retention_ms: -1, ..small_segments(400) };
+    let manager_config = whimbrel_storage::LogManagerConfig {
+        open_files_max: 1,
+        ..whimbrel_storage::LogManagerConfig::new(vec![dir.path().into()])
+    };
+    let (manager, _) = whimbrel_storage::LogManager::open(manager_config, NOW_MS).expect("opened");
+    let log = create(&manager, 0, &config);
+    for _ in 0..300 {
+        append(&log, &batch(3, 40, NOW_MS));
+        log.request_flush();
+        log.set_high_watermark(log.log_end_offset());
+        manager.retention_pass(NOW_MS);
+    }
+    assert_eq!(manager.dirs()[0].offline, None);
+    assert_eq!(read_all(&log, log.log_start_offset().0).last(), Some(&(897, 899)));
+}
