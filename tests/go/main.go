@@ -51,6 +51,10 @@ func holds(c check) (ok bool) {
 }
 
 func main() {
+	if len(os.Args) == 4 && os.Args[1] == "member" {
+		memberOfMixedGroup(os.Args[2], os.Args[3])
+		return
+	}
 	only := ""
 	if len(os.Args) > 1 {
 		only = os.Args[1]

@@ -81,7 +81,7 @@ copy_jars() {
   need_java
   installing "jars into ${dir#"$PWD"/}"
   mkdir -p "$dir"
-  mvn --quiet --batch-mode -f "$pom" "$COPY_DEPENDENCIES" -DoutputDirectory="$dir" "$@"
+  mvn --quiet --batch-mode -Dstyle.color=never -f "$pom" "$COPY_DEPENDENCIES" -DoutputDirectory="$dir" "$@"
   mark_unchanged "$dir/installed" "$pom"
 }
 

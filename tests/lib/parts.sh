@@ -51,6 +51,8 @@ need_whimbrel() {
 
 with_broker() { "$PYTHON" -m harness.with_broker "$@"; }
 
+build_go_checks() { (cd tests/go && go build -o "$TEST_DIR/go-checks" .); }
+
 part_clients_java() {
   local version
   need_python
@@ -70,7 +72,7 @@ part_clients_go() {
   need_python
   need_go
   need_whimbrel
-  (cd tests/go && go build -o "$TEST_DIR/go-checks" .)
+  build_go_checks
   with_broker -- "$TEST_DIR/go-checks" "$@"
 }
 
@@ -79,4 +81,43 @@ part_clients_js() {
   need_node
   need_whimbrel
   NODE_PATH=$TEST_DIR/js/node_modules with_broker -- node tests/js/checks.js "$@"
+}
+
+part_kcat() {
+  need_python
+  need_kcat
+  need_whimbrel
+  with_broker -- "$PYTHON" tests/python/check_kcat.py "$@"
+}
+
+part_raw_protocol() {
+  need_python
+  need_whimbrel
+  "$PYTHON" tests/python/check_raw_protocol.py "$@"
+}
+
+part_mixed_groups() {
+  need_python
+  need_client_jars
+  need_go
+  need_whimbrel
+  build_go_checks
+  tests/java/run-checks --compile-only 3.9.2
+  JAVA_CHECKS="$TEST_DIR/classes/3.9.2:$TEST_DIR/jars/clients-3.9.2/*" GO_CHECKS=$TEST_DIR/go-checks \
+    with_broker -- "$PYTHON" tests/python/check_mixed_groups.py "$@"
+}
+
+part_kafka_tools() {
+  need_python
+  need_kafka_jars
+  need_whimbrel
+  with_broker -- "$PYTHON" tests/python/check_kafka_tools.py "$@"
+}
+
+part_crash() {
+  need_python
+  need_whimbrel
+  need_c_compiler
+  cargo build --quiet --locked --package whimbrel-sim
+  CHECK_HISTORY=${CARGO_TARGET_DIR:-$PWD/target}/debug/check-history "$PYTHON" -m crash.loop "$@"
 }
