@@ -24,7 +24,8 @@ use crate::Broker;
 use crate::config::{BrokerConfig, ConfigError, Endpoint, NetworkConfig, host_port};
 use crate::controller::{self, ControllerSettings};
 use crate::coordination::{
-    BrokerIdSettings, ConnectSettings, Coordination, CoordinationError, Registration, RegistrationError,
+    BrokerIdSettings, ConfigEntity, ConnectSettings, Coordination, CoordinationError, Overrides, Registration,
+    RegistrationError,
 };
 use crate::handlers::ConnectionContext;
 use crate::local_broker::FlushedTo;
@@ -127,10 +128,14 @@ impl Broker {
         let (keeper, coordination, connect) = connect(&config, &logs).await?;
         let (node_id, cluster_id) = identify(&config, &coordination).await?;
         coordination.load_topic_configs().await?;
+        let (of_all, of_this) = dynamic_config(&coordination, node_id).await?;
         let bound = bind_all(&config)?;
         let advertised = advertised(&config, &bound);
         let metrics = Arc::new(Metrics::new());
         let broker = Arc::new(Self::assemble(config, node_id, cluster_id.into(), coordination, logs.clone(), metrics));
+        if !of_all.is_empty() || !of_this.is_empty() {
+            broker.set_dynamic(Some(&of_all), Some(&of_this));
+        }
         logs.set_listener(Arc::new(FlushedTo(broker.replicas.clone())));
         broker.configure_found_logs();
         let registration = Registration { id: node_id, endpoints: advertised, rack: broker.config().rack.clone() };
@@ -246,6 +251,15 @@ async fn identify(config: &BrokerConfig, coordination: &Coordination) -> Result<
         whimbrel_storage::write_meta_properties(dir, &meta)?;
     }
     Ok((node_id, cluster_id))
+}
+
+/// What was changed while brokers ran, for all of them and for this one.
+async fn dynamic_config(
+    coordination: &Coordination,
+    node_id: NodeId,
+) -> Result<(Overrides, Overrides), CoordinationError> {
+    let (all, this) = (ConfigEntity::AllBrokers, ConfigEntity::Broker(node_id));
+    tokio::try_join!(coordination.read_config(&all), coordination.read_config(&this))
 }
 
 fn socket_options(network: &NetworkConfig) -> SocketOptions {

@@ -10,8 +10,8 @@ use super::RequestContext;
 use super::dynamic_config::Resource;
 use super::refusal::{Refusal, on_wire};
 use crate::Broker;
-use crate::config::{ConfigEntry, Source, describe_broker, describe_broker_defaults, describe_topic};
-use crate::coordination::ConfigEntity;
+use crate::config::{ConfigEntry, Source, describe_broker, describe_broker_defaults, describe_topic, foreign, table};
+use crate::coordination::{ConfigEntity, Overrides};
 use crate::topics;
 
 pub async fn handle(
@@ -21,8 +21,13 @@ pub async fn handle(
 ) -> DescribeConfigsResponse {
     let mut results = Vec::with_capacity(request.resources.len());
     for resource in &request.resources {
-        let entries = describe(context.broker(), resource).await;
-        results.push(answer(resource, entries, &request, version));
+        let entries = describe(context.broker(), resource).await.map(|entries| {
+            entries
+                .into_iter()
+                .map(|entry| on_the_wire(entry, &request, version))
+                .chain(others(context.broker(), resource))
+        });
+        results.push(answer(resource, entries.map(Iterator::collect)));
     }
     DescribeConfigsResponse { results, ..Default::default() }
 }
@@ -45,9 +50,7 @@ async fn describe(broker: &Broker, resource: &DescribeConfigsResource) -> Result
 
 fn answer(
     resource: &DescribeConfigsResource,
-    entries: Result<Vec<ConfigEntry>, Refusal>,
-    request: &DescribeConfigsRequest,
-    version: i16,
+    entries: Result<Vec<DescribeConfigsResourceResult>, Refusal>,
 ) -> DescribeConfigsResult {
     let base = DescribeConfigsResult {
         resource_type: resource.resource_type,
@@ -62,8 +65,8 @@ fn answer(
         }
     };
     let keys = resource.configuration_keys.as_deref().unwrap_or_default();
-    let wanted = entries.into_iter().filter(|entry| keys.is_empty() || keys.iter().any(|key| **key == *entry.name));
-    DescribeConfigsResult { configs: wanted.map(|entry| on_the_wire(entry, request, version)).collect(), ..base }
+    let wanted = entries.into_iter().filter(|entry| keys.is_empty() || keys.contains(&entry.name));
+    DescribeConfigsResult { configs: wanted.collect(), ..base }
 }
 
 fn on_the_wire(entry: ConfigEntry, request: &DescribeConfigsRequest, version: i16) -> DescribeConfigsResourceResult {
@@ -86,4 +89,30 @@ fn on_the_wire(entry: ConfigEntry, request: &DescribeConfigsRequest, version: i1
         config_type: entry.type_code,
         documentation: request.include_documentation.then(|| Str::from_static(entry.documentation)),
     }
+}
+
+/// Dynamic settings of brokers that are not in our table. They are another implementation's, and without effect here;
+/// Kafka's tools write back what they read, so leaving them out would delete them.
+fn others(broker: &Broker, resource: &DescribeConfigsResource) -> Vec<DescribeConfigsResourceResult> {
+    let (of_all, of_this) = broker.dynamic_config();
+    let (overrides, source): (Overrides, Source) =
+        match Resource::parse(resource.resource_type, &resource.resource_name, broker.node_id) {
+            Ok(Resource::ThisBroker) => (of_this, Source::DynamicBroker),
+            Ok(Resource::AllBrokers) => (of_all, Source::DynamicDefaultBroker),
+            Ok(Resource::Topic(_)) | Err(_) => return Vec::new(),
+        };
+    let unknown = overrides.into_iter().filter(|(key, _)| table::find(key).is_none());
+    let result = |(key, value): (String, String)| {
+        // As Kafka treats what it does not know: it may be a secret.
+        let is_sensitive = key.contains("password") || foreign::find(&key, &value).is_none();
+        DescribeConfigsResourceResult {
+            name: Str::from(key),
+            value: (!is_sensitive).then(|| Str::from(value)),
+            config_source: source as i8,
+            is_sensitive,
+            documentation: None,
+            ..Default::default()
+        }
+    };
+    unknown.map(result).collect()
 }

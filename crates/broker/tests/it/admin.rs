@@ -329,6 +329,13 @@ async fn broker_settings_come_from_five_sources() -> TestResult {
     let other = describe(&mut client, BROKER, "2", &[], 4).await?;
     assert_eq!(other.error_code, ErrorCode::InvalidRequest.code());
     broker.shutdown().await;
+
+    // They are in force from the start of the next life on.
+    let broker = start(dir.path(), &["message.max.bytes=2000000"]).await?;
+    let mut client = Client::connect(&broker).await?;
+    let entry = describe(&mut client, BROKER, "1", &["message.max.bytes"], 4).await?.configs;
+    assert_eq!(entry[0].synonyms.iter().map(|one| one.source).collect::<Vec<_>>(), [2, 3, 4, 5]);
+    broker.shutdown().await;
     Ok(())
 }
 
