@@ -122,7 +122,7 @@ impl Coordination {
             }
             if Some(found.stat.ephemeral_owner) == *self.inner.dead_session.lock() {
                 info!(
-                    session = found.stat.ephemeral_owner,
+                    session = format!("{:#x}", found.stat.ephemeral_owner),
                     "removing the registration of an earlier life of this broker"
                 );
                 self.delete_guarded(&path, found.stat.version).await?;
