@@ -35,5 +35,4 @@ pub use log::{
 };
 pub use manager::{Creation, DirReport, DirStatus, LoadReport, LogManager, RetentionTotals};
 pub use meta::{MetaProperties, read_meta_properties, write_meta_properties};
-pub use txn_index::AbortedTxn;
 pub use validator::{AppendOrigin, AppendRules, TargetCompression};

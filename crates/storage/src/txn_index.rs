@@ -18,13 +18,13 @@ const VERSION: i16 = 0;
 
 /// A transaction that was aborted: readers of committed data skip its records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct AbortedTxn {
-    pub producer_id: ProducerId,
-    pub first_offset: Offset,
+pub(crate) struct AbortedTxn {
+    pub(crate) producer_id: ProducerId,
+    pub(crate) first_offset: Offset,
     /// Offset of the abort marker.
-    pub last_offset: Offset,
+    pub(crate) last_offset: Offset,
     /// Readers of committed data could read up to here when the transaction ended.
-    pub last_stable_offset: Offset,
+    pub(crate) last_stable_offset: Offset,
 }
 
 fn encode(entry: &AbortedTxn) -> [u8; ENTRY_BYTES] {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use whimbrel_model::record::Batches;
-use whimbrel_model::{LeaderEpoch, Offset};
-use whimbrel_storage::{AppendError, LogConfig, ReadError, ReadMode};
+use whimbrel_model::record::{BatchOptions, Batches, EndTxnMarker};
+use whimbrel_model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
+use whimbrel_storage::{AppendError, AppendOrigin, LeaderAppend, LogConfig, ReadError, ReadMode};
 
 use crate::helpers::*;
 
@@ -142,4 +142,34 @@ fn concurrent_readers_see_whole_batches_only() {
             });
         }
     });
+}
+
+#[test]
+fn aborted_transactions_hold_the_stable_offset_and_are_listed_afterwards() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open(dir.path());
+    let log = create(&manager, 0, &LogConfig::default());
+    append(&log, &batch(2, 10, NOW_MS));
+    let options = BatchOptions {
+        producer_id: ProducerId(4),
+        producer_epoch: ProducerEpoch(0),
+        base_sequence: 0,
+        is_transactional: true,
+        ..BatchOptions::default()
+    };
+    append(&log, &batch_with(options, 3, 10, NOW_MS));
+    append(&log, &batch(1, 10, NOW_MS));
+    log.set_high_watermark(log.log_end_offset());
+    assert_eq!(log.last_stable_offset(), Offset(2));
+    let marker = EndTxnMarker { is_commit: false, coordinator_epoch: 1, timestamp: NOW_MS };
+    let marker = marker.to_batch(options.producer_id, options.producer_epoch).expect("a marker");
+    let coordinator = LeaderAppend { origin: AppendOrigin::Coordinator, ..leader() };
+    log.append_as_leader(&marker, coordinator).expect("appended");
+    assert_eq!(log.last_stable_offset(), Offset(2), "the marker is not replicated");
+    log.set_high_watermark(log.log_end_offset());
+    assert_eq!(log.last_stable_offset(), Offset(7));
+    let aborted = |from, upper| log.aborted_transactions(Offset(from), Offset(upper)).expect("read");
+    let all = aborted(0, 7);
+    assert_eq!(all, [(ProducerId(4), Offset(2))]);
+    assert_eq!((all.len(), aborted(0, 2).len(), aborted(7, 7).len()), (1, 0, 0));
 }
