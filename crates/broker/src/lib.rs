@@ -15,6 +15,7 @@ pub mod http;
 mod local_broker;
 mod metadata_cache;
 pub mod metrics;
+mod observe;
 mod purgatory;
 mod replica_manager;
 mod server;

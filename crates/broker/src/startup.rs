@@ -81,7 +81,7 @@ pub struct RunningBroker {
     /// Where coordination is: the ensemble, or the embedded keeper's address.
     pub coordination: String,
     pub load: LoadReport,
-    keeper: Option<KeeperHandle>,
+    keeper: Option<Arc<KeeperHandle>>,
     workers: Arc<Workers>,
     /// Ends the listeners and background tasks.
     stop: CancellationToken,
@@ -109,7 +109,8 @@ impl RunningBroker {
         if closed.await.is_err() {
             tracing::error!("closing the logs panicked: the next start recovers them");
         }
-        if let Some(keeper) = self.keeper
+        // Only a scrape at this very moment could hold it too.
+        if let Some(keeper) = self.keeper.and_then(Arc::into_inner)
             && let Err(error) = keeper.shutdown().await
         {
             tracing::error!("the keeper did not stop cleanly: {error}");
@@ -149,6 +150,7 @@ impl Broker {
         );
         broker.set_controller(controller);
         broker.start_groups();
+        broker.observe(keeper.as_ref().map(Arc::downgrade));
         broker.start_background(&stop);
         broker.wait_for_controller().await;
         let workers = Arc::new(Workers::start(worker_count()).map_err(StartError::Threads)?);
@@ -195,14 +197,14 @@ async fn open_logs(config: &BrokerConfig) -> Result<(Arc<LogManager>, LoadReport
 async fn connect(
     config: &BrokerConfig,
     logs: &LogManager,
-) -> Result<(Option<KeeperHandle>, Coordination, String), StartError> {
+) -> Result<(Option<Arc<KeeperHandle>>, Coordination, String), StartError> {
     let settings = &config.coordination;
     let (keeper, servers) = match &settings.zookeeper_connect {
         Some(servers) => (None, servers.clone()),
         None => {
             let keeper = Keeper::start(KeeperConfig::new(&settings.keeper_dir, settings.keeper_listener)).await?;
             let servers = keeper.local_addr().to_string();
-            (Some(keeper), servers)
+            (Some(Arc::new(keeper)), servers)
         }
     };
     let connect = ConnectSettings {

@@ -20,6 +20,7 @@ mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
 mod dynamic_config;
+mod error_codes;
 mod errors;
 mod fetch;
 mod find_coordinator;
@@ -61,6 +62,7 @@ use whimbrel_wire::{
 
 use crate::Broker;
 
+use error_codes::ErrorCodes;
 pub(crate) use errors::ToErrorCode;
 
 /// What one connection is, for all of its requests.
@@ -77,6 +79,12 @@ impl ConnectionContext {
         let name = ApiKey::from_code(api_key).map_or("unknown", ApiKey::name);
         let metrics = &self.broker.metrics;
         metrics.request_answered(metrics.api(api_key, name), elapsed, bytes_in, bytes_out);
+    }
+
+    /// Counts what went wrong in an answer.
+    fn count_errors(&self, api: ApiKey, answer: &impl ErrorCodes) {
+        let metrics = &self.broker.metrics;
+        answer.each_error(&mut |code| metrics.error_answered(metrics.api(api.code(), api.name()), code));
     }
 
     /// Called once when the connection has ended.
@@ -181,6 +189,7 @@ macro_rules! served {
                     let request: $request = body.decode(version)?;
                     // Boxed, so that the future of a connection is not as large as that of the largest handler.
                     let response = Box::pin($handler(&context, request, version)).await;
+                    context.connection.count_errors(ApiKey::$api, &response);
                     reply::<$request>(version, header.correlation_id, &response)
                 })*
                 _ => Err(RequestError::UnknownApi { api_key: header.api_key }),

@@ -15,7 +15,7 @@ use whimbrel_storage::AppendOrigin;
 use whimbrel_wire::produce::{
     BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, TopicProduceData, TopicProduceResponse,
 };
-use whimbrel_wire::{ProduceRequest, ProduceResponse, Records};
+use whimbrel_wire::{ApiKey, ProduceRequest, ProduceResponse, Records};
 
 use super::errors::{ToErrorCode, leader_hint};
 use super::{Answer, RequestContext, RequestError, reply};
@@ -128,6 +128,7 @@ impl Appended {
         if context.version >= 10 {
             self.name_leaders(context);
         }
+        context.connection.count_errors(ApiKey::Produce, &self.response);
         reply::<ProduceRequest>(context.version, correlation_id, &self.response)
     }
 

@@ -10,6 +10,7 @@
 mod process;
 
 use std::sync::OnceLock;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -88,8 +89,6 @@ pub struct Metrics {
     topic_bytes_in: Counter,
     topic_bytes_out: Counter,
     topic_messages_in: Counter,
-    flush_seconds: Histogram,
-    flushes_failed: Counter,
     /// Gauges that probes set.
     pub gauges: Gauges,
 }
@@ -102,18 +101,14 @@ pub struct Gauges {
     log_bytes: Family<DirLabel, Gauge>,
     log_dir_free_bytes: Family<DirLabel, Gauge>,
     log_dir_online: Family<DirLabel, Gauge>,
+    log_flushes: Family<DirLabel, Counter>,
+    log_flush_seconds: Family<DirLabel, Counter<f64, AtomicU64>>,
     groups: Family<StateLabel, Gauge>,
     waiting: Family<NameLabel, Gauge>,
     /// Partitions that have a replica here.
     pub partitions: Gauge,
     /// Partitions that are led here.
     pub leaders: Gauge,
-    /// Partitions led here with fewer replicas in sync than they have.
-    pub under_replicated_partitions: Gauge,
-    /// Partitions led here with fewer replicas in sync than `min.insync.replicas`.
-    pub under_min_isr_partitions: Gauge,
-    /// Partitions without a leader that the controller can reach.
-    pub offline_partitions: Gauge,
     /// 1 on the controller.
     pub active_controller: Gauge,
     /// Segment files that are open.
@@ -132,14 +127,32 @@ pub struct Gauges {
     pub keeper_watches: Gauge,
 }
 
+/// What is to be told of one log directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogDirFigures {
+    /// Bytes of all its partitions.
+    pub log_bytes: u64,
+    /// Bytes free on its file system.
+    pub free_bytes: u64,
+    pub is_online: bool,
+    /// Flushes since the start, and the time they took together.
+    pub flushes: u64,
+    pub flush_time: Duration,
+}
+
 impl Gauges {
-    /// Bytes of all partitions in a log directory, the bytes free on its file system, and whether it is in use.
-    pub fn log_dir(&self, dir: &str, log_bytes: u64, free_bytes: u64, is_online: bool) {
+    /// The figures of one log directory.
+    pub fn log_dir(&self, dir: &str, figures: &LogDirFigures) {
         let label = DirLabel { dir: dir.to_owned() };
-        let gauge_value = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
-        self.log_bytes.get_or_create(&label).set(gauge_value(log_bytes));
-        self.log_dir_free_bytes.get_or_create(&label).set(gauge_value(free_bytes));
-        self.log_dir_online.get_or_create(&label).set(i64::from(is_online));
+        let value = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.log_bytes.get_or_create(&label).set(value(figures.log_bytes));
+        self.log_dir_free_bytes.get_or_create(&label).set(value(figures.free_bytes));
+        self.log_dir_online.get_or_create(&label).set(i64::from(figures.is_online));
+        // Counted elsewhere; what is new since the last look is added.
+        let flushes = self.log_flushes.get_or_create_owned(&label);
+        flushes.inc_by(figures.flushes.saturating_sub(flushes.get()));
+        let seconds = self.log_flush_seconds.get_or_create_owned(&label);
+        seconds.inc_by((figures.flush_time.as_secs_f64() - seconds.get()).max(0.0));
     }
 
     /// Groups in a state, by Kafka's name of the state.
@@ -189,8 +202,6 @@ impl Metrics {
             topic_bytes_in: Counter::default(),
             topic_bytes_out: Counter::default(),
             topic_messages_in: Counter::default(),
-            flush_seconds: latency_histogram(),
-            flushes_failed: Counter::default(),
             gauges: Gauges::default(),
         };
         metrics.register();
@@ -256,16 +267,6 @@ impl Metrics {
         self.topic_bytes_out.inc_by(bytes);
     }
 
-    /// A flush to disk ended well after this long.
-    pub fn flushed(&self, elapsed: Duration) {
-        self.flush_seconds.observe(elapsed.as_secs_f64());
-    }
-
-    /// A flush failed: its directory goes offline.
-    pub fn flush_failed(&self) {
-        self.flushes_failed.inc();
-    }
-
     /// Has `probe` set gauges before each scrape. It is called on the HTTP task and must not wait.
     pub fn add_probe(&self, probe: impl Fn(&Gauges) + Send + Sync + 'static) {
         self.probes.lock().push(Box::new(probe));
@@ -304,12 +305,6 @@ impl Metrics {
         registry.register("topic_bytes_in", "Bytes of records from producers", self.topic_bytes_in.clone());
         registry.register("topic_bytes_out", "Bytes of records to consumers", self.topic_bytes_out.clone());
         registry.register("topic_messages_in", "Records from producers", self.topic_messages_in.clone());
-        registry.register("log_flush_duration_seconds", "Flushes of the log to disk", self.flush_seconds.clone());
-        registry.register(
-            "log_flushes_failed",
-            "Flushes that failed and took their directory offline",
-            self.flushes_failed.clone(),
-        );
         gauges.register(registry);
         registry.register_collector(Box::new(process::Process::new()));
     }
@@ -324,22 +319,17 @@ impl Gauges {
             self.log_dir_free_bytes.clone(),
         );
         registry.register("log_dir_online", "1 while a log directory is in use", self.log_dir_online.clone());
+        registry.register("log_flushes", "Flushes of a log directory", self.log_flushes.clone());
+        registry.register(
+            "log_flush_seconds",
+            "Time taken by flushes of a log directory",
+            self.log_flush_seconds.clone(),
+        );
         registry.register("groups", "Groups by state", self.groups.clone());
         registry.register("requests_waiting", "Requests waiting in a purgatory", self.waiting.clone());
         let plain = [
             ("partitions", "Partitions with a replica here", &self.partitions),
             ("leaders", "Partitions led here", &self.leaders),
-            (
-                "under_replicated_partitions",
-                "Partitions led here with replicas out of sync",
-                &self.under_replicated_partitions,
-            ),
-            (
-                "under_min_isr_partitions",
-                "Partitions led here with fewer in-sync replicas than required",
-                &self.under_min_isr_partitions,
-            ),
-            ("offline_partitions", "Partitions without a leader, on the controller", &self.offline_partitions),
             ("active_controller", "1 on the controller", &self.active_controller),
             ("open_segments", "Open segment files", &self.open_segments),
             ("fetch_sessions", "Incremental fetch sessions", &self.fetch_sessions),
@@ -373,9 +363,12 @@ mod tests {
         metrics.error_answered(produce, ErrorCode::None);
         metrics.connection_opened("PLAINTEXT");
         metrics.add_probe(|gauges| {
-            gauges.log_dir("/data", 7, 8, true);
+            let flush_time = Duration::from_millis(1500);
+            let figures = LogDirFigures { log_bytes: 7, free_bytes: 8, is_online: true, flushes: 3, flush_time };
+            gauges.log_dir("/data", &figures);
             set(&gauges.partitions, 3);
         });
+        metrics.scrape();
         let text = metrics.scrape();
         for line in [
             "whimbrel_requests_total{api=\"Produce\"} 1",
@@ -383,6 +376,8 @@ mod tests {
             "whimbrel_request_bytes_total{api=\"Produce\"} 100",
             "whimbrel_connections{listener=\"PLAINTEXT\"} 1",
             "whimbrel_log_size_bytes{dir=\"/data\"} 7",
+            "whimbrel_log_flushes_total{dir=\"/data\"} 3",
+            "whimbrel_log_flush_seconds_total{dir=\"/data\"} 1.5",
             "whimbrel_partitions 3",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");

@@ -15,7 +15,36 @@ fn five_lines_say_what_is_in_force() {
     assert!(broker.banner[3].contains("embedded keeper 127.0.0.1:"), "{:?}", broker.banner);
     assert!(broker.http("/health/live").contains("200 OK"));
     assert!(broker.http("/health/ready").contains("200 OK"));
-    assert!(broker.http("/metrics").contains("whimbrel_active_controller"));
+}
+
+#[test]
+fn metrics_tell_of_requests_errors_logs_groups_and_the_keeper() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Broker::start(dir.path(), &[]);
+    broker.ok_with_input(&["produce", "t"], "x\ny\n");
+    broker.ok(&["consume", "t", "--group", "g"]);
+    broker.tool(&["topic", "create", "t"]);
+    let metrics = broker.http("/metrics");
+    let value = |name: &str| {
+        let line = metrics
+            .lines()
+            .find_map(|line| line.strip_prefix(name))
+            .unwrap_or_else(|| panic!("{name} is missing in\n{metrics}"));
+        line.trim().parse::<f64>().unwrap()
+    };
+    assert_eq!(value("whimbrel_active_controller "), 1.0);
+    assert_eq!(value("whimbrel_zookeeper_connected "), 1.0);
+    assert_eq!(value("whimbrel_topic_messages_in_total "), 2.0);
+    assert_eq!(value("whimbrel_partitions "), 4.0, "one of t, three of __consumer_offsets");
+    assert_eq!(value("whimbrel_leaders "), 4.0);
+    assert_eq!(value("whimbrel_groups{state=\"Empty\"} "), 1.0);
+    assert_eq!(value("whimbrel_request_errors_total{api=\"CreateTopics\",error=\"TOPIC_ALREADY_EXISTS\"} "), 1.0);
+    let dir = dir.path().display();
+    assert!(0.0 < value(&format!("whimbrel_log_size_bytes{{dir=\"{dir}\"}} ")));
+    assert!(0.0 < value(&format!("whimbrel_log_flushes_total{{dir=\"{dir}\"}} ")));
+    assert!(0.0 < value("whimbrel_requests_total{api=\"Produce\"} "));
+    assert!(0.0 < value("whimbrel_keeper_nodes "));
+    assert!(0.0 < value("whimbrel_process_resident_memory_bytes "));
 }
 
 #[test]
