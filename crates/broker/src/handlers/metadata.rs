@@ -71,10 +71,15 @@ impl Wanted {
                 if version < 12 && topics.iter().any(by_id) {
                     return Err(());
                 }
-                Ok(Self::Listed(topics.clone()))
+                Ok(Self::Listed(topics.iter().cloned().map(named_by_id_or_name).collect()))
             }
         }
     }
+}
+
+/// An id wins over the name beside it: the Java client sends an empty name with each id.
+fn named_by_id_or_name(topic: MetadataRequestTopic) -> MetadataRequestTopic {
+    if topic.topic_id.is_zero() { topic } else { MetadataRequestTopic { name: None, ..topic } }
 }
 
 fn invalid(request: &MetadataRequest, version: i16) -> MetadataResponse {
