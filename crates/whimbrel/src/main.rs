@@ -41,13 +41,22 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if output::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("whimbrel: {error:#}");
+            eprintln!("whimbrel: {}", with_causes(&error));
             if let Some(advice) = advice::for_error(&error) {
                 eprintln!("  {advice}");
             }
             if error.is::<UsageError>() { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
+}
+
+/// The error with its causes, each said once: some texts name their cause themselves.
+fn with_causes(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).fold(String::new(), |text, cause| match text.as_str() {
+        "" => cause,
+        said if said.contains(&cause) => text,
+        _ => format!("{text}: {cause}"),
+    })
 }
 
 fn run(command: Command, common: &Common) -> anyhow::Result<()> {
