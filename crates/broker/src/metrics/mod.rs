@@ -368,7 +368,7 @@ mod tests {
             gauges.log_dir("/data", &figures);
             set(&gauges.partitions, 3);
         });
-        metrics.scrape();
+        let _ = metrics.scrape();
         let text = metrics.scrape();
         for line in [
             "whimbrel_requests_total{api=\"Produce\"} 1",
