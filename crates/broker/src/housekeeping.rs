@@ -26,7 +26,9 @@ pub async fn run(logs: Arc<LogManager>, settings: LogSettings, stop: Cancellatio
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         interval
     };
-    let recovery = settings.recovery_point_checkpoint_interval;
+    // What lies below the checkpointed recovery point is never cut after a crash, damaged or not: the sooner a flush is
+    // noted the better. Kafka's minute is kept as the upper bound, and a pass without news writes nothing.
+    let recovery = settings.recovery_point_checkpoint_interval.min(settings.high_watermark_checkpoint_interval);
     let start = settings.start_offset_checkpoint_interval;
     let high_watermark = settings.high_watermark_checkpoint_interval;
     let flush = settings.flush_scheduler_interval.unwrap_or(FLUSH_INTERVAL);

@@ -32,7 +32,7 @@ fn entry(api: ApiKey, max_version: i16) -> ApiVersion {
     let low = super::served_versions(api).map_or(0, |versions| *versions.start());
     // See `produce`: versions below the first that is served are advertised all the same.
     let min_version = if api == ApiKey::Produce { 0 } else { low };
-    ApiVersion { api_key: api.code(), min_version, max_version, ..Default::default() }
+    ApiVersion { api_key: api.code(), min_version, max_version }
 }
 
 /// Letters and digits at both ends; also `-` and `.` between (KIP-511).

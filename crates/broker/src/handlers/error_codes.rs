@@ -71,9 +71,9 @@ mod tests {
 
     #[test]
     fn errors_are_seen_at_every_depth_and_success_is_not() {
-        let mut topic = fetch::FetchableTopicResponse::default();
-        topic.partitions =
+        let partitions =
             vec![fetch::PartitionData::default(), fetch::PartitionData { error_code: 6, ..Default::default() }];
+        let topic = fetch::FetchableTopicResponse { partitions, ..Default::default() };
         let response = FetchResponse { error_code: 70, responses: vec![topic], ..FetchResponse::default() };
         let mut seen = Vec::new();
         response.each_error(&mut |code| seen.push(code));

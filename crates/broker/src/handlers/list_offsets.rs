@@ -8,7 +8,7 @@ use whimbrel_wire::{ListOffsetsRequest, ListOffsetsResponse};
 
 use super::errors::ToErrorCode;
 use super::{RequestContext, known_epoch};
-use crate::replica_manager::{Isolation, ReadError, TimestampQuery};
+use crate::replica_manager::{Isolation, TimestampQuery};
 
 /// Special timestamps.
 mod special {
@@ -78,8 +78,12 @@ async fn look_up(
         }
         // There is no tiered storage: nothing is in it, and nothing waits to be uploaded.
         special::LATEST_TIERED | special::EARLIEST_PENDING_UPLOAD => None,
-        special::MAX_TIMESTAMP => partition.find_timestamp(TimestampQuery::Max).await.map_err(storage_code)?,
-        timestamp => partition.find_timestamp(TimestampQuery::AtOrAfter(timestamp)).await.map_err(storage_code)?,
+        special::MAX_TIMESTAMP => {
+            partition.find_timestamp(TimestampQuery::Max).await.map_err(|error| error.error_code())?
+        }
+        timestamp => {
+            partition.find_timestamp(TimestampQuery::AtOrAfter(timestamp)).await.map_err(|error| error.error_code())?
+        }
     };
     // A record at or above `latest` is not committed yet, so that it is not there for a consumer.
     let found = found.filter(|(_, offset, _)| {
@@ -108,8 +112,4 @@ fn is_known_to(version: i16, timestamp: i64) -> bool {
         special::EARLIEST_PENDING_UPLOAD => version >= 11,
         _ => false,
     }
-}
-
-fn storage_code(error: ReadError) -> ErrorCode {
-    error.error_code()
 }

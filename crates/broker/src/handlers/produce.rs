@@ -207,7 +207,6 @@ fn append_all(context: &RequestContext, request: ProduceRequest) -> Appended {
             name: topic.name,
             topic_id: topic.topic_id,
             partition_responses: results,
-            ..Default::default()
         });
     }
     appended

@@ -100,10 +100,10 @@ pub async fn serve(stream: TcpStream, context: Arc<ConnectionContext>, settings:
     match end {
         End::Quiet => tracing::debug!(%peer, "connection closed"),
         End::Frame(error) => {
-            tracing::warn!(%peer, listener = %connection.context.listener, "connection closed: {error}")
+            tracing::warn!(%peer, listener = %connection.context.listener, "connection closed: {error}");
         }
         End::Request(error) => {
-            tracing::warn!(%peer, listener = %connection.context.listener, "connection closed: {error}")
+            tracing::warn!(%peer, listener = %connection.context.listener, "connection closed: {error}");
         }
     }
 }

@@ -231,7 +231,7 @@ async fn topic_settings_are_described_and_changed() -> TestResult {
         assert!(20 < all.configs.len());
         let segment = all.configs.iter().find(|entry| *entry.name == *"segment.bytes").ok_or("segment.bytes")?;
         assert_eq!(segment.value.as_deref(), Some("1048576"));
-        assert_eq!(segment.is_default, false);
+        assert!(!segment.is_default);
         if 1 <= version {
             assert_eq!(segment.config_source, 1);
             assert_eq!(segment.synonyms.iter().map(|one| one.source).collect::<Vec<_>>(), [1, 5]);
