@@ -1,4 +1,4 @@
-//! DescribeLogDirs, versions 1 to 5: what lies in which directory (KIP-113, KIP-827).
+//! DescribeLogDirs, versions 0 to 5: what lies in which directory (KIP-113, KIP-827).
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
