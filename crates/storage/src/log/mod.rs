@@ -27,6 +27,7 @@ mod retention;
 mod roll;
 mod serve;
 mod truncate;
+mod windows;
 
 use std::path::PathBuf;
 use std::sync::Arc;

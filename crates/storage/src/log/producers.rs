@@ -158,6 +158,9 @@ impl Log {
         let home = self.home.path();
         state.snapshots.remove_where(&home, |offset| end < offset || offset <= start)?;
         let from = self.load_latest_snapshot(state, expiry)?;
+        if let Some(snapshot) = from {
+            self.recall_windows(state, snapshot, expiry.now_ms)?;
+        }
         let is_upgrade = from.is_none() && is_clean;
         // Kafka takes a clean log without snapshots for one that had no idempotent producer yet.
         if is_upgrade || from == Some(end) {

@@ -116,6 +116,17 @@ impl ProducerEntry {
         }
     }
 
+    /// Puts an older batch directly before the last one; what is at or behind the last one is known already.
+    pub(super) fn insert_before_last(&mut self, older: BatchMetadata) {
+        let Some(last) = self.last_batch().copied().filter(|last| older.last_offset < last.last_offset) else { return };
+        let timestamp = self.last_timestamp;
+        self.batch_count -= 1;
+        self.add_batch(self.epoch, older);
+        self.add_batch(self.epoch, last);
+        // An end marker may be younger than the last batch.
+        self.last_timestamp = timestamp;
+    }
+
     pub(super) fn is_expired(&self, now_ms: i64, expiration_ms: i64) -> bool {
         self.current_txn_first_offset.is_none() && expiration_ms <= now_ms.saturating_sub(self.last_timestamp)
     }

@@ -203,6 +203,15 @@ impl ProducerStates {
         }
     }
 
+    /// Remembers a batch that lies before the last one of its producer, as after [`Self::load`]: a snapshot holds the
+    /// last one only. Batches come in the order of the log; others than data batches of the current epoch say nothing.
+    pub fn recall(&mut self, header: &BatchHeader) {
+        let entry = self.inner.as_mut().and_then(|inner| inner.producers.get_mut(&header.producer_id));
+        if let Some(entry) = entry.filter(|entry| entry.epoch == header.producer_epoch) {
+            entry.insert_before_last(BatchMetadata::of(header));
+        }
+    }
+
     /// Forgets producers that wrote nothing for `expiration_ms` and have no open transaction.
     pub fn remove_expired(&mut self, now_ms: i64, expiration_ms: i64) {
         let Some(inner) = &mut self.inner else { return };

@@ -263,3 +263,32 @@ fn one_damaged_partition_does_not_stop_the_others() {
     let checkpoint = fs::read_to_string(original.path().join("recovery-point-offset-checkpoint")).expect("read");
     assert!(checkpoint.contains("topic 0 60"), "{checkpoint}");
 }
+
+#[test]
+fn the_last_five_batches_of_a_producer_are_duplicates_after_two_crashes_in_a_row() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open(dir.path());
+    let log = create(&manager, 0, &LogConfig::default());
+    for sequence in 0..200 {
+        append(&log, &producer_batch(7, 0, sequence, 1));
+        append(&log, &producer_batch(8, 0, sequence, 1));
+    }
+    let mut crashed = tempfile::tempdir().expect("a directory");
+    copy_tree(dir.path(), crashed.path());
+    manager.close();
+    for _ in 0..2 {
+        let copy = tempfile::tempdir().expect("a directory");
+        let (manager, _) = open(crashed.path());
+        let log = manager.get(&tp(0)).expect("the log");
+        for sequence in 195..200 {
+            let again = append(&log, &producer_batch(7, 0, sequence, 1));
+            assert!(again.is_duplicate, "sequence {sequence}");
+            assert_eq!(again.first_offset, Offset(2 * i64::from(sequence)));
+        }
+        // Older ones are not remembered by any broker.
+        assert!(log.append_as_leader(&producer_batch(7, 0, 194, 1), leader()).is_err());
+        copy_tree(crashed.path(), copy.path());
+        manager.close();
+        crashed = copy;
+    }
+}
