@@ -1,5 +1,6 @@
 //! ListOffsets, versions 0 to 11: offsets by time, and the special ones (KIP-79, KIP-734, KIP-405).
 
+use foldhash::HashMap;
 use whimbrel_model::{ErrorCode, LeaderEpoch};
 use whimbrel_wire::list_offsets::{
     ListOffsetsPartition, ListOffsetsPartitionResponse, ListOffsetsTopic, ListOffsetsTopicResponse,
@@ -9,6 +10,7 @@ use whimbrel_wire::{ListOffsetsRequest, ListOffsetsResponse};
 use super::errors::ToErrorCode;
 use super::{RequestContext, known_epoch};
 use crate::replica_manager::{Isolation, TimestampQuery};
+use crate::time;
 
 /// Special timestamps.
 mod special {
@@ -34,9 +36,15 @@ pub async fn handle(context: &RequestContext, request: ListOffsetsRequest, versi
     let mut topics = Vec::with_capacity(request.topics.len());
     for ListOffsetsTopic { name, partitions } in request.topics {
         let mut results = Vec::with_capacity(partitions.len());
-        for (index, partition) in partitions.iter().enumerate() {
-            let twice = partitions[..index].iter().any(|other| other.partition_index == partition.partition_index);
-            let result = if twice {
+        let mut counts: HashMap<i32, usize> = HashMap::default();
+        for partition in &partitions {
+            *counts.entry(partition.partition_index).or_default() += 1;
+        }
+        for partition in &partitions {
+            let twice = counts.get(&partition.partition_index).is_some_and(|count| 1 < *count);
+            let result = if version == 0 {
+                segments(context, &name, partition, request.replica_id).await
+            } else if twice {
                 Err(ErrorCode::InvalidRequest)
             } else {
                 look_up(context, &name, partition, isolation, request.replica_id, version).await
@@ -50,6 +58,52 @@ pub async fn handle(context: &RequestContext, request: ListOffsetsRequest, versi
         topics.push(ListOffsetsTopicResponse { name, partitions: results });
     }
     ListOffsetsResponse { topics, throttle_time_ms: 0 }
+}
+
+/// What version 0 knows: the offsets at which segments begin and the log ends, newest first, of those that are no
+/// younger than the timestamp. Consumers are not told of what is not committed.
+async fn segments(
+    context: &RequestContext,
+    topic: &str,
+    wanted: &ListOffsetsPartition,
+    replica_id: i32,
+) -> Result<ListOffsetsPartitionResponse, ErrorCode> {
+    let replicas = &context.broker().replicas;
+    let partition = replicas.partition(topic, wanted.partition_index).map_err(|error| error.error_code())?;
+    if !is_known_to(0, wanted.timestamp) {
+        return Err(ErrorCode::UnsupportedVersion);
+    }
+    if replica_id != DEBUGGING_REPLICA {
+        partition.check_leader(None).map_err(|error| error.error_code())?;
+    }
+    let (timestamp, now_ms) = (wanted.timestamp, time::wall_clock_ms());
+    let log = partition.log.clone();
+    // Asks the file system when segments were written.
+    let starts = tokio::task::spawn_blocking(move || log.segment_starts(now_ms)).await;
+    let starts = starts.map_err(|_| ErrorCode::UnknownServerError)?.map_err(|error| error.error_code())?;
+    let offsets = match timestamp {
+        special::LATEST => starts.as_slice(),
+        special::EARLIEST => starts.get(..1).unwrap_or_default(),
+        _ => {
+            let known = starts.iter().rposition(|(_, modified_ms)| *modified_ms <= timestamp);
+            starts.get(..known.map_or(0, |last| last + 1)).unwrap_or_default()
+        }
+    };
+    let count = usize::try_from(wanted.max_num_offsets).unwrap_or(0);
+    let newest = offsets.iter().rev().take(count).map(|(offset, _)| offset.0);
+    let mut newest: Vec<i64> = newest.collect();
+    if replica_id < 0 && replica_id != DEBUGGING_REPLICA {
+        let high_watermark = partition.log.high_watermark().0;
+        if newest.iter().any(|offset| high_watermark < *offset) {
+            newest.retain(|offset| *offset < high_watermark);
+            newest.insert(0, high_watermark);
+        }
+    }
+    Ok(ListOffsetsPartitionResponse {
+        partition_index: wanted.partition_index,
+        old_style_offsets: newest,
+        ..Default::default()
+    })
 }
 
 async fn look_up(
@@ -95,9 +149,6 @@ async fn look_up(
         if 4 <= version {
             response.leader_epoch = epoch.unwrap_or(LeaderEpoch::NONE).0;
         }
-    }
-    if version == 0 {
-        response.old_style_offsets = found.iter().map(|(_, offset, _)| offset.0).collect();
     }
     Ok(response)
 }

@@ -73,6 +73,25 @@ impl Log {
         find_by_timestamp(&segment, timestamp, i64::MIN)
     }
 
+    /// Where each segment begins, at least the log start, with when its file was last written; then the log end, as of
+    /// `now_ms`, unless the last segment is empty. What ListOffsets 0 knows of time. May block.
+    ///
+    /// # Errors
+    /// The file system cannot tell.
+    pub fn segment_starts(&self, now_ms: i64) -> Result<Vec<(Offset, i64)>, StorageError> {
+        self.dir.check_online()?;
+        let segments = self.usable()?.segments.clone();
+        let (log_start, log_end) = (self.log_start_offset(), self.log_end_offset());
+        let mut starts = Vec::with_capacity(segments.len() + 1);
+        for segment in &segments {
+            starts.push((Offset(segment.base).max(log_start), segment.last_modified_ms()?));
+        }
+        if segments.last().is_some_and(|last| 0 < last.size()) {
+            starts.push((log_end, now_ms));
+        }
+        Ok(starts)
+    }
+
     /// All segments with their largest timestamps (-1: none has one).
     pub(super) fn segments_with_timestamps(&self) -> Result<Vec<(Arc<Segment>, i64)>, StorageError> {
         let (segments, active) = {
