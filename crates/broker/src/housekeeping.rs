@@ -1,4 +1,5 @@
-//! What a broker does from time to time, whether or not anybody asks: checkpoints, retention, deletion of old files.
+//! What a broker does from time to time, whether or not anybody asks: checkpoints, retention, deletion of old files, and
+//! of idempotent producers that fell silent.
 //!
 //! One task for all of it. Each pass goes over all logs on a thread that may block; a pass that takes longer than its
 //! interval is not started twice.
@@ -19,8 +20,15 @@ const DELETION_INTERVAL: Duration = Duration::from_secs(1);
 /// `log.flush.scheduler.interval.ms` is off by default in Kafka; the topics' own `flush.ms` is looked at this often.
 const FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 
+/// When producers are forgotten (`producer.id.expiration.*`).
+#[derive(Debug, Clone, Copy)]
+pub struct ProducerExpiry {
+    pub after: Duration,
+    pub check_interval: Duration,
+}
+
 /// Runs until `stop`.
-pub async fn run(logs: Arc<LogManager>, settings: LogSettings, stop: CancellationToken) {
+pub async fn run(logs: Arc<LogManager>, settings: LogSettings, producers: ProducerExpiry, stop: CancellationToken) {
     let every = |period: Duration, first: Duration| {
         let mut interval = interval_at(Instant::now() + first, period.max(Duration::from_millis(1)));
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -38,6 +46,7 @@ pub async fn run(logs: Arc<LogManager>, settings: LogSettings, stop: Cancellatio
     let mut retention = every(settings.retention_check_interval, settings.initial_task_delay);
     let mut flush = every(flush, flush);
     let mut deletion = every(DELETION_INTERVAL, DELETION_INTERVAL);
+    let mut expiry = every(producers.check_interval, producers.check_interval);
     loop {
         let pass = tokio::select! {
             () = stop.cancelled() => return,
@@ -47,6 +56,7 @@ pub async fn run(logs: Arc<LogManager>, settings: LogSettings, stop: Cancellatio
             _ = retention.tick() => Pass::Retention,
             _ = flush.tick() => Pass::Flush,
             _ = deletion.tick() => Pass::Deletion,
+            _ = expiry.tick() => Pass::Producers { expire_after: producers.after },
         };
         if pass == Pass::Deletion && logs.next_deletion_ms().is_none_or(|due| time::wall_clock_ms() < due) {
             continue;
@@ -66,6 +76,7 @@ enum Pass {
     Retention,
     Flush,
     Deletion,
+    Producers { expire_after: Duration },
 }
 
 impl Pass {
@@ -80,6 +91,12 @@ impl Pass {
                 let totals = logs.retention_pass(now_ms);
                 if 0 < totals.segments {
                     tracing::info!(segments = totals.segments, bytes = totals.bytes, "retention removed segments");
+                }
+            }
+            Self::Producers { expire_after } => {
+                let after_ms = i64::try_from(expire_after.as_millis()).unwrap_or(i64::MAX);
+                for log in logs.all() {
+                    log.expire_producers(now_ms, after_ms);
                 }
             }
             Self::Deletion => {

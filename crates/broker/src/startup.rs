@@ -367,8 +367,12 @@ impl Broker {
     }
 
     fn start_background(self: &Arc<Self>, stop: &CancellationToken) {
-        let settings = self.config().log.clone();
-        tokio::spawn(housekeeping::run(self.replicas.logs().clone(), settings, stop.clone()));
+        let config = self.config();
+        let producers = housekeeping::ProducerExpiry {
+            after: config.producer_id_expiration,
+            check_interval: config.producer_id_expiration_check_interval,
+        };
+        tokio::spawn(housekeeping::run(self.replicas.logs().clone(), config.log.clone(), producers, stop.clone()));
         tokio::spawn(self.coordination.clone().keep_session());
         tokio::spawn(self.clone().follow_registrations(stop.clone()));
         let (changes, mut changed) = tokio::sync::mpsc::unbounded_channel();
