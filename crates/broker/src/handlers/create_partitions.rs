@@ -1,6 +1,6 @@
 //! CreatePartitions, versions 0 to 3 (KIP-195). Source: Kafka 3.9 `ZkAdminManager.createPartitions`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use whimbrel_model::ErrorCode;
 use whimbrel_state::controller::PartitionAssignment;
@@ -12,6 +12,7 @@ use super::refusal::{Refusal, on_wire};
 use super::{RequestContext, assignments};
 use crate::Broker;
 use crate::coordination::{CoordinationError, VersionedTopic};
+use crate::topics;
 
 /// Attempts while others change the same topic. Each lost one means that another's change went through.
 const ATTEMPTS_MAX: usize = 10;
@@ -30,7 +31,9 @@ pub async fn handle(
     let is_active = broker.is_active_controller();
     let mut waiting = BTreeMap::new();
     let mut results = Vec::with_capacity(request.topics.len());
-    for topic in &request.topics {
+    let mut answered = HashSet::new();
+    // A topic that is listed more than once is refused once.
+    for topic in request.topics.iter().filter(|topic| answered.insert(topic.name.as_str())) {
         let repeated = occurrences.get(topic.name.as_str()).is_some_and(|count| 1 < *count);
         let result = if !is_active {
             Err(Refusal::bare(ErrorCode::NotController))
@@ -59,6 +62,10 @@ pub async fn handle(
 
 /// Adds partitions to one topic; the result is how many it then has.
 async fn add(broker: &Broker, topic: &CreatePartitionsTopic, validate_only: bool) -> Result<usize, Refusal> {
+    if topics::validate_name(&topic.name).is_err() {
+        // Such a name cannot be looked up in coordination.
+        return Err(Refusal::unknown_topic(&topic.name));
+    }
     for _ in 0..ATTEMPTS_MAX {
         let Some(current) = broker.coordination.topic(&topic.name).await? else {
             return Err(Refusal::unknown_topic(&topic.name));

@@ -26,7 +26,10 @@ pub async fn handle(context: &RequestContext, request: DeleteRecordsRequest, _ve
                 error_code: code.code(),
             });
         }
-        topics.push(DeleteRecordsTopicResult { name, partitions: results });
+        // A topic without partitions has no results, and is left out.
+        if !results.is_empty() {
+            topics.push(DeleteRecordsTopicResult { name, partitions: results });
+        }
     }
     DeleteRecordsResponse { topics, throttle_time_ms: 0 }
 }

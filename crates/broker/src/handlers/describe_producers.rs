@@ -6,6 +6,7 @@ use whimbrel_wire::{DescribeProducersRequest, DescribeProducersResponse};
 
 use super::RequestContext;
 use super::errors::ToErrorCode;
+use crate::topics;
 
 pub async fn handle(
     context: &RequestContext,
@@ -22,6 +23,7 @@ pub async fn handle(
 fn describe(context: &RequestContext, topic: &str, partition_index: i32) -> PartitionResponse {
     let answer = PartitionResponse { partition_index, ..Default::default() };
     let producers = || -> Result<_, ErrorCode> {
+        topics::validate_name(topic).map_err(|_| ErrorCode::InvalidTopicException)?;
         let partition =
             context.broker().replicas.partition(topic, partition_index).map_err(|error| error.error_code())?;
         partition.check_leader(None).map_err(|error| error.error_code())?;

@@ -10,7 +10,6 @@ use super::refusal::Refusal;
 use crate::Broker;
 use crate::config::{self, Kind, check_dynamic};
 use crate::coordination::{ConfigEntity, Overrides};
-use crate::topics;
 
 /// Kafka's numbers of resource types (`ConfigResource.Type`).
 pub(super) const TOPIC: i8 = 2;
@@ -120,7 +119,6 @@ fn check_exists(broker: &Broker, resource: &Resource) -> Result<(), Refusal> {
     if name.is_empty() {
         return Err(Refusal::new(ErrorCode::InvalidRequest, "topics have no common default; name the topic"));
     }
-    topics::validate_name(name)?;
     match broker.metadata.image().topic(name) {
         Some(_) => Ok(()),
         None => Err(Refusal::unknown_topic(name)),

@@ -21,7 +21,7 @@ use super::errors::{ToErrorCode, leader_hint};
 use super::{RequestContext, known_epoch};
 use crate::Broker;
 use crate::purgatory::{Event, Waiter};
-use crate::replica_manager::{FetchRead, Isolation, Partition, Registration};
+use crate::replica_manager::{FetchRead, Isolation, Offsets, Partition, Registration};
 use crate::time;
 
 pub async fn handle(context: &RequestContext, request: FetchRequest, version: i16) -> FetchResponse {
@@ -107,6 +107,7 @@ enum Found {
     Diverging {
         epoch: LeaderEpoch,
         end_offset: Offset,
+        offsets: Offsets,
     },
     Failed(ErrorCode),
 }
@@ -252,7 +253,10 @@ impl Fetcher {
         if let Some(last_fetched) = params.last_fetched_epoch {
             match partition.diverging_epoch(last_fetched, params.fetch_offset) {
                 Ok(None) => {}
-                Ok(Some((epoch, end_offset))) => return Found::Diverging { epoch, end_offset },
+                Ok(Some((epoch, end_offset))) => {
+                    let offsets = partition.offsets(Isolation::ReadCommitted);
+                    return Found::Diverging { epoch, end_offset, offsets };
+                }
                 Err(error) => return Found::Failed(error.error_code()),
             }
         }
@@ -404,17 +408,26 @@ fn partition_data(index: i32, found: Found) -> PartitionData {
     let empty = PartitionData {
         partition_index: index,
         high_watermark: -1,
+        aborted_transactions: None,
         records: Some(Records::new()),
         ..Default::default()
     };
     match found {
-        Found::Failed(code) => PartitionData { error_code: code.code(), ..empty },
-        Found::Diverging { epoch, end_offset } => {
-            PartitionData { diverging_epoch: EpochEndOffset { epoch: epoch.0, end_offset: end_offset.0 }, ..empty }
+        // Kafka leaves the default of the field where it never came to read.
+        Found::Failed(code @ (ErrorCode::UnknownTopicOrPartition | ErrorCode::UnknownTopicId)) => {
+            PartitionData { error_code: code.code(), aborted_transactions: Some(Vec::new()), ..empty }
         }
+        Found::Failed(code) => PartitionData { error_code: code.code(), ..empty },
+        Found::Diverging { epoch, end_offset, offsets } => PartitionData {
+            high_watermark: offsets.high_watermark.0,
+            last_stable_offset: offsets.last_stable.map_or(-1, |offset| offset.0),
+            log_start_offset: offsets.log_start.0,
+            diverging_epoch: EpochEndOffset { epoch: epoch.0, end_offset: end_offset.0 },
+            ..empty
+        },
         Found::Read(read) => PartitionData {
             high_watermark: read.offsets.high_watermark.0,
-            last_stable_offset: read.offsets.last_stable.map_or(-1, |offset| offset.0),
+            last_stable_offset: read.last_stable.0,
             log_start_offset: read.offsets.log_start.0,
             aborted_transactions: read.aborted.map(|aborted| {
                 let entry = |(producer, first): &(whimbrel_model::ProducerId, Offset)| AbortedTransaction {

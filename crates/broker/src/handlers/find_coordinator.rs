@@ -57,7 +57,8 @@ pub async fn handle(
             host,
             port: found.port,
             error_code: found.error.code(),
-            error_message: found.message.map(Str::from_static),
+            // Never null, as in Kafka.
+            error_message: Some(Str::from_static(found.message.unwrap_or_default())),
         }
     });
     FindCoordinatorResponse { coordinators: coordinators.collect(), ..Default::default() }

@@ -26,6 +26,7 @@ pub async fn handle(context: &RequestContext, request: MetadataRequest, version:
     let broker = context.broker();
     let image = broker.metadata.image();
     let with_operations = request.include_topic_authorized_operations;
+    let mut described = BTreeSet::new();
     let topics = match wanted {
         Wanted::All => {
             let mut all: Vec<&Arc<TopicMetadata>> = image.topics().collect();
@@ -34,6 +35,7 @@ pub async fn handle(context: &RequestContext, request: MetadataRequest, version:
         }
         Wanted::Listed(listed) => listed
             .iter()
+            .filter(|wanted| find(&image, wanted).is_none_or(|topic| described.insert(topic.name.clone())))
             .map(|wanted| match find(&image, wanted) {
                 Some(topic) => describe(context, &image, topic, with_operations),
                 None => missing(wanted, &created),
@@ -71,7 +73,11 @@ impl Wanted {
                 if version < 12 && topics.iter().any(by_id) {
                     return Err(());
                 }
-                Ok(Self::Listed(topics.iter().cloned().map(named_by_id_or_name).collect()))
+                // Each topic is answered once, however often and by whichever of its names it is listed.
+                let mut seen = BTreeSet::new();
+                let topics = topics.iter().cloned().map(named_by_id_or_name);
+                let once = |topic: &MetadataRequestTopic| seen.insert((topic.name.clone(), topic.topic_id));
+                Ok(Self::Listed(topics.filter(once).collect()))
             }
         }
     }

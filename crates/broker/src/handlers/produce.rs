@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::time::Instant;
-use whimbrel_model::record::{BatchHeader, Codec};
+use whimbrel_model::record::{BatchError, BatchHeader, Codec};
 use whimbrel_model::{ErrorCode, LeaderEpoch, Offset};
 use whimbrel_storage::AppendOrigin;
 use whimbrel_wire::produce::{
@@ -20,7 +20,7 @@ use whimbrel_wire::{ApiKey, ProduceRequest, ProduceResponse, Records};
 use super::errors::{ToErrorCode, leader_hint};
 use super::{Answer, RequestContext, RequestError, reply};
 use crate::purgatory::{Event, Waiter};
-use crate::replica_manager::{AppendError, Partition, Registration, RequiredAcks};
+use crate::replica_manager::{AppendError, Partition, PartitionError, Registration, RequiredAcks};
 use crate::time;
 
 /// What is decoded. What is advertised starts at 0.
@@ -183,12 +183,14 @@ fn failed(code: ErrorCode, message: Option<String>) -> PartitionProduceResponse 
 fn append_all(context: &RequestContext, request: ProduceRequest) -> Appended {
     let mut appended = Appended { response: ProduceResponse::default(), pending: Vec::new() };
     let now_ms = time::wall_clock_ms();
-    for (topic_index, topic) in request.topic_data.into_iter().enumerate() {
+    let has_transactional_id = request.transactional_id.is_some();
+    for topic in request.topic_data {
+        let topic_index = appended.response.responses.len();
         let target = Target::find(context, &topic, request.acks);
         let mut results = Vec::with_capacity(topic.partition_data.len());
         for (index, data) in topic.partition_data.into_iter().enumerate() {
             let number = data.index;
-            let result = match target.append(context, data, now_ms) {
+            let result = match target.append(context, data, has_transactional_id, now_ms) {
                 Ok((result, committing)) => {
                     appended.pending.extend(committing.map(|(replica, end, epoch)| Pending {
                         topic: topic_index,
@@ -202,6 +204,10 @@ fn append_all(context: &RequestContext, request: ProduceRequest) -> Appended {
                 Err(refused) => refused.into_response(),
             };
             results.push(PartitionProduceResponse { index: number, ..result });
+        }
+        // A topic without partitions has no results, and is left out.
+        if results.is_empty() {
+            continue;
         }
         appended.response.responses.push(TopicProduceResponse {
             name: topic.name,
@@ -263,12 +269,18 @@ impl<'a> Target<'a> {
         &self,
         context: &RequestContext,
         data: PartitionProduceData,
+        has_transactional_id: bool,
         now_ms: i64,
     ) -> Result<(PartitionProduceResponse, Option<Committing>), Refused> {
         let broker = self.context.broker();
         let name = self.name.as_ref().map_err(|code| Refused::new(*code))?;
-        let records = data.records.map(Records::into_bytes).unwrap_or_default();
-        check_form(&records, context.version)?;
+        let partition = broker.replicas.partition(name, data.index);
+        if let Err(error @ PartitionError::UnknownTopicOrPartition { .. }) = &partition {
+            return Err(Refused::new(error.error_code()));
+        }
+        let mut records = data.records.map(Records::into_bytes).unwrap_or_default();
+        let batch_bytes = check_form(&records, has_transactional_id, context.version)?;
+        records.truncate(batch_bytes);
         let acks = match self.acks {
             -1 => RequiredAcks::All,
             0 | 1 => RequiredAcks::Leader,
@@ -280,8 +292,7 @@ impl<'a> Target<'a> {
                 format!("cannot append to internal topic {name}"),
             ));
         }
-        let partition =
-            broker.replicas.partition(name, data.index).map_err(|error| Refused::new(error.error_code()))?;
+        let partition = partition.map_err(|error| Refused::new(error.error_code()))?;
         let info = partition
             .append(&records, acks, AppendOrigin::Client, now_ms)
             .map_err(|error| refusal(&error, &partition))?;
@@ -304,8 +315,9 @@ fn is_internal(topic: &str) -> bool {
     crate::topics::is_internal(topic)
 }
 
-/// What Kafka checks before it looks at the partition: one v2 batch, in a codec that the version may carry.
-fn check_form(records: &Bytes, version: i16) -> Result<(), Refused> {
+/// What Kafka checks before it looks at the partition: one v2 batch, in a codec that the version may carry. The result
+/// is the size of that batch: what follows it and is no whole batch is not looked at.
+fn check_form(records: &Bytes, has_transactional_id: bool, version: i16) -> Result<usize, Refused> {
     let invalid = |what: &str| {
         Err(Refused::because(
             ErrorCode::InvalidRecord,
@@ -317,10 +329,19 @@ fn check_form(records: &Bytes, version: i16) -> Result<(), Refused> {
     }
     let header = match BatchHeader::parse(records) {
         Ok(header) => header,
+        // Where the next batch would begin is not known: what was sent is damaged.
+        Err(error @ (BatchError::InvalidSize(_) | BatchError::InvalidMagic(_))) => {
+            return Err(Refused::because(ErrorCode::CorruptMessage, error.to_string()));
+        }
         Err(error) => return invalid(&error.to_string()),
     };
-    if header.size_in_bytes() < records.len() {
-        return invalid("there are more bytes after the first");
+    let batch_bytes = header.size_in_bytes();
+    if records.len() < batch_bytes {
+        return invalid("it is cut short");
+    }
+    match BatchHeader::parse(&records[batch_bytes..]) {
+        Ok(next) if next.size_in_bytes() <= records.len() - batch_bytes => return invalid("there is a second one"),
+        Ok(_) | Err(_) => {}
     }
     if version < 7 && header.attributes.codec().is_ok_and(|codec| codec == Codec::Zstd) {
         return Err(Refused::because(
@@ -329,11 +350,15 @@ fn check_form(records: &Bytes, version: i16) -> Result<(), Refused> {
         ));
     }
     if header.attributes.is_transactional() {
+        if !has_transactional_id {
+            let message = "a transactional batch needs a transactional id";
+            return Err(Refused::because(ErrorCode::TransactionalIdAuthorizationFailed, message));
+        }
         // No transaction can be open, since no transactional id was ever given a producer id here (KIP-890).
         let code = if version >= 11 { ErrorCode::TransactionAbortable } else { ErrorCode::InvalidTxnState };
         return Err(Refused::because(code, "the partition is not part of an ongoing transaction"));
     }
-    Ok(())
+    Ok(batch_bytes)
 }
 
 fn refusal(error: &AppendError, partition: &Partition) -> Refused {
@@ -344,10 +369,14 @@ fn refusal(error: &AppendError, partition: &Partition) -> Refused {
         batch_index: index,
         batch_index_error_message: Some(message.into()),
     });
+    let code = error.error_code();
+    // Kafka says where the log starts only once the form of the batch has passed.
+    let is_about_form =
+        [ErrorCode::CorruptMessage, ErrorCode::MessageTooLarge, ErrorCode::RecordListTooLarge].contains(&code);
     Refused {
-        code: error.error_code(),
+        code,
         message: Some(error.to_string()),
         record_errors: record_errors.collect(),
-        log_start: Some(partition.log.log_start_offset()),
+        log_start: (!is_about_form).then(|| partition.log.log_start_offset()),
     }
 }

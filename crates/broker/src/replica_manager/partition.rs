@@ -54,6 +54,8 @@ impl Offsets {
 pub struct FetchRead {
     pub records: Bytes,
     pub offsets: Offsets,
+    /// Told to every fetcher, whether or not it is bound by it.
+    pub last_stable: Offset,
     /// For `read_committed`: the aborted transactions among the records, by producer and first offset.
     pub aborted: Option<Vec<(ProducerId, Offset)>>,
 }
@@ -218,7 +220,8 @@ impl Partition {
                 Some(self.log.aborted_transactions(from, read.next_offset).map_err(ReadError::Storage)?)
             }
         };
-        Ok(FetchRead { records: read.records, offsets, aborted })
+        let last_stable = offsets.last_stable.unwrap_or_else(|| self.log.last_stable_offset());
+        Ok(FetchRead { records: read.records, offsets, last_stable, aborted })
     }
 
     /// Looks a record up by timestamp.
