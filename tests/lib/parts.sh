@@ -96,6 +96,16 @@ part_raw_protocol() {
   "$PYTHON" tests/python/check_raw_protocol.py "$@"
 }
 
+# The recorded answers in crates/broker/tests/it/kafka-3.9.2 are compared with a live Kafka's, and Whimbrel's with both.
+part_api_diff() {
+  need_python
+  need_kafka_jars
+  need_c_compiler
+  [[ ${1:-} != --record ]] || export KAFKA_RECORD=1
+  BROKER=kafka with_broker -- bash -c 'KAFKA_ADDRESS=$BOOTSTRAP exec "$@"' bash \
+    cargo test --quiet --locked --package whimbrel-broker --test it scenarios -- --test-threads=1
+}
+
 part_mixed_groups() {
   need_python
   need_client_jars

@@ -1,4 +1,14 @@
 //! A whole broker in this process, spoken to over TCP.
+//!
+//! `scenarios` are sequences of requests whose answers are compared with those of Apache Kafka 3.9.2, which lie in
+//! `kafka-3.9.2/` as text. The other modules check what a comparison of answers cannot show.
 
 mod admin;
+mod broker;
+mod client;
+mod frames;
+mod scenarios;
+mod session;
 mod support;
+mod text;
+mod transcript;
