@@ -98,11 +98,12 @@ part_raw_protocol() {
 
 # The recorded answers in crates/broker/tests/it/kafka-3.9.2 are compared with a live Kafka's, and Whimbrel's with both.
 part_api_diff() {
+  export BROKER=kafka
   need_python
-  need_kafka_jars
+  need_whimbrel
   need_c_compiler
   [[ ${1:-} != --record ]] || export KAFKA_RECORD=1
-  BROKER=kafka with_broker -- bash -c 'KAFKA_ADDRESS=$BOOTSTRAP exec "$@"' bash \
+  with_broker -- bash -c 'KAFKA_ADDRESS=$BOOTSTRAP exec "$@"' bash \
     cargo test --quiet --locked --package whimbrel-broker --test it scenarios -- --test-threads=1
 }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use whimbrel_wire::{Frame, Message, Reader, Request, ResponseHeader};
 
 /// No answer of any test takes this long; a test that waits longer has failed.
-const READ_TIMEOUT: Duration = Duration::from_secs(5);
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct Client {
     pub stream: TcpStream,
