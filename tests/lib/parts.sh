@@ -51,6 +51,13 @@ need_whimbrel() {
 
 with_broker() { "$PYTHON" -m harness.with_broker "$@"; }
 
+part_keeper() {
+  need_python
+  need_kafka_jars
+  need_whimbrel
+  PYTHON=$PYTHON KEEPER_BIN="$WHIMBREL keeper start" tests/keeper/run.sh "$@"
+}
+
 build_go_checks() { (cd tests/go && go build -o "$TEST_DIR/go-checks" .); }
 
 part_clients_java() {
@@ -123,6 +130,13 @@ part_kafka_tools() {
   need_kafka_jars
   need_whimbrel
   with_broker -- "$PYTHON" tests/python/check_kafka_tools.py "$@"
+}
+
+part_kafka_on_our_dir() {
+  need_python
+  need_kafka_jars
+  need_whimbrel
+  "$PYTHON" tests/python/check_kafka_on_our_dir.py "$@"
 }
 
 part_crash() {
