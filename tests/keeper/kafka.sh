@@ -22,7 +22,7 @@ kafka_start() {
     kill -0 "$kafka_pid" 2> /dev/null || break
     sleep 0.2
   done
-  fail "Kafka did not start: $(tail -5 "$work/kafka.log" "$work/kafka.out")"
+  fail "Kafka did not start: $(tail -n 5 "$work/kafka.log" "$work/kafka.out")"
 }
 
 kafka_stop() { kill "$kafka_pid" && wait "$kafka_pid" || true; }

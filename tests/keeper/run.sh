@@ -36,6 +36,8 @@ fi
 # keeper_start [ADDRESS]: on the data in $work/keeper, sets keeper_address.
 keeper_start() {
   local tries
+  # Emptied here: the background process may come to it only after the first look below.
+  : > "$work/keeper.out"
   # shellcheck disable=SC2086 # a command with its words
   $KEEPER_BIN --data "$work/keeper" --listen "${1:-127.0.0.1:0}" > "$work/keeper.out" 2>> "$work/keeper.err" < /dev/null &
   keeper_pid=$!
