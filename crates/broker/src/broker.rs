@@ -17,6 +17,7 @@ use crate::group_coordinator::GroupCoordinator;
 use crate::metadata_cache::MetadataCache;
 use crate::metrics::Metrics;
 use crate::replica_manager::ReplicaManager;
+use crate::server::{ConnectionLimits, ConnectionQuota};
 
 /// One broker.
 pub struct Broker {
@@ -34,6 +35,8 @@ pub struct Broker {
     pub replicas: Arc<ReplicaManager>,
     pub groups: Arc<GroupCoordinator>,
     pub fetch_sessions: Mutex<FetchSessions>,
+    /// How many connections there may be.
+    pub connections: Arc<ConnectionQuota>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -51,6 +54,7 @@ impl Broker {
             node_id,
             cluster_id,
             default_topic_config: ArcSwap::from_pointee(config.topics.config.clone()),
+            connections: ConnectionQuota::new(ConnectionLimits::from(&config.network)),
             fetch_sessions: Mutex::new(FetchSessions::new(config.network.fetch_sessions_max)),
             groups: GroupCoordinator::new(&config, metadata.clone(), tokio::runtime::Handle::current()),
             config: ArcSwap::from_pointee(config),
@@ -88,6 +92,7 @@ impl Broker {
         }
         match self.config.load().with_dynamic(&dynamic.0, &dynamic.1) {
             Ok(config) => {
+                self.connections.set_limits(ConnectionLimits::from(&config.network));
                 self.default_topic_config.store(Arc::new(config.topics.config.clone()));
                 self.config.store(Arc::new(config));
                 tracing::info!("dynamic broker configuration changed");

@@ -31,9 +31,7 @@ use crate::handlers::ConnectionContext;
 use crate::local_broker::FlushedTo;
 use crate::metrics::Metrics;
 use crate::replica_manager::log_config;
-use crate::server::{
-    Acceptor, BindError, ConnectionQuota, ConnectionSettings, RequestMemory, SocketOptions, Workers, bind,
-};
+use crate::server::{Acceptor, BindError, ConnectionSettings, RequestMemory, SocketOptions, Workers, bind};
 use crate::{housekeeping, http, time};
 
 /// Connections that are idle "for ever" are looked at this often.
@@ -312,8 +310,6 @@ fn controller_settings(config: &BrokerConfig, id: NodeId) -> ControllerSettings 
 fn serve(broker: &Arc<Broker>, bound: Vec<(Endpoint, TcpListener)>, workers: &Arc<Workers>, stop: &CancellationToken) {
     let config = broker.config();
     let network = &config.network;
-    let overrides = network.connections_per_ip_overrides.iter().map(|(ip, count)| (*ip, *count)).collect();
-    let quota = ConnectionQuota::new(network.connections_max, network.connections_per_ip_max, overrides);
     let settings = ConnectionSettings {
         frame_bytes_max: network.request_bytes_max,
         idle_max: network.connection_idle_max.unwrap_or(IDLE_MAX_FOR_EVER),
@@ -324,7 +320,7 @@ fn serve(broker: &Arc<Broker>, bound: Vec<(Endpoint, TcpListener)>, workers: &Ar
     for (endpoint, listener) in bound {
         let acceptor = Acceptor {
             workers: workers.clone(),
-            quota: quota.clone(),
+            quota: broker.connections.clone(),
             settings: settings.clone(),
             next_worker: next_worker.clone(),
             metrics: broker.metrics.clone(),

@@ -94,7 +94,7 @@ async fn run_remote(command: Command, common: &Common, output: Output) -> anyhow
     match command {
         Command::Topic(args) => topic::run(args, &cluster, output).await,
         Command::Group(args) => group::run(args, &cluster, output).await,
-        Command::Produce(args) => produce::run(args, cluster, output).await,
+        Command::Produce(args) => produce::run(args, cluster, common.timeout, output).await,
         Command::Consume(args) => consume::run(args, cluster, output).await,
         Command::Config(args) => config::run(args, &cluster, output).await,
         Command::Start(_) | Command::Keeper(_) | Command::Completions { .. } | Command::Log(_) => Ok(()),

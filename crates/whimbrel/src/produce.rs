@@ -76,7 +76,7 @@ enum CompressionArg {
 }
 
 impl ProduceArgs {
-    fn options(&self) -> Result<ProducerOptions, UsageError> {
+    fn options(&self, timeout: Duration) -> Result<ProducerOptions, UsageError> {
         if self.idempotent && self.acks != AcksArg::All {
             return Err(UsageError("--idempotent needs --acks all".into()));
         }
@@ -98,6 +98,7 @@ impl ProduceArgs {
             idempotent: self.idempotent,
             compression,
             linger: self.linger,
+            delivery_timeout: timeout,
             ..Default::default()
         })
     }
@@ -135,8 +136,8 @@ struct Produced {
     records: u64,
 }
 
-pub async fn run(args: ProduceArgs, cluster: Cluster, output: Output) -> anyhow::Result<()> {
-    let producer = Producer::new(cluster, args.options()?).await?;
+pub async fn run(args: ProduceArgs, cluster: Cluster, timeout: Duration, output: Output) -> anyhow::Result<()> {
+    let producer = Producer::new(cluster, args.options(timeout)?).await?;
     let topic: Arc<str> = args.topic.as_str().into();
     let mut lines = read_lines(args.whole);
     let mut progress = Progress::new(None, "records");

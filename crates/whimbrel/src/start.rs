@@ -75,8 +75,9 @@ fn durability(config: &BrokerConfig) -> String {
         return "acks=all is answered when every in-sync replica has flushed: survives power loss everywhere"
             .to_owned();
     }
+    // One replica is all that there is with one broker; with more, the others hold what this one has not yet flushed.
     format!(
-        "acks=all survives the loss of any one machine: {} in sync, or flushed to disk where there is one replica",
+        "acks=all is answered when {} in sync have the record, after a flush to disk where there is one replica",
         topics.min_insync_replicas
     )
 }

@@ -1,19 +1,40 @@
 //! Bounds that all connections share: how many there are, and how many request bytes are in flight.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use foldhash::HashMap;
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
-/// `max.connections` and `max.connections.per.ip` (with overrides).
+use crate::config::NetworkConfig;
+
+/// `max.connections` and `max.connections.per.ip` (with overrides). May change while the broker runs.
 #[derive(Debug)]
 pub struct ConnectionQuota {
-    total_max: usize,
-    per_ip_max: usize,
-    per_ip_overrides: HashMap<IpAddr, usize>,
+    limits: Mutex<ConnectionLimits>,
     open: Mutex<OpenConnections>,
+    /// Told when a connection closes or the limits change.
+    freed: Notify,
+}
+
+/// The values in force.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ConnectionLimits {
+    pub total_max: usize,
+    pub per_ip_max: usize,
+    pub per_ip_overrides: BTreeMap<IpAddr, usize>,
+}
+
+impl From<&NetworkConfig> for ConnectionLimits {
+    fn from(network: &NetworkConfig) -> Self {
+        Self {
+            total_max: network.connections_max,
+            per_ip_max: network.connections_per_ip_max,
+            per_ip_overrides: network.connections_per_ip_overrides.clone(),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -24,41 +45,52 @@ struct OpenConnections {
 
 /// Why a new connection is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum ConnectionRefused {
-    #[error("max.connections={limit} connections are open")]
-    TooMany { limit: usize },
-    #[error("max.connections.per.ip={limit} connections are open from this address")]
-    TooManyFromAddress { limit: usize },
-}
-
-impl ConnectionRefused {
-    /// The limit's key.
-    pub fn reason(self) -> &'static str {
-        match self {
-            Self::TooMany { .. } => "max.connections",
-            Self::TooManyFromAddress { .. } => "max.connections.per.ip",
-        }
-    }
+#[error("max.connections.per.ip={limit} connections are open from this address")]
+pub struct TooManyFromAddress {
+    pub limit: usize,
 }
 
 impl ConnectionQuota {
-    pub fn new(total_max: usize, per_ip_max: usize, per_ip_overrides: HashMap<IpAddr, usize>) -> Arc<Self> {
-        Arc::new(Self { total_max, per_ip_max, per_ip_overrides, open: Mutex::default() })
+    pub fn new(limits: ConnectionLimits) -> Arc<Self> {
+        Arc::new(Self { limits: Mutex::new(limits), open: Mutex::default(), freed: Notify::new() })
+    }
+
+    /// Puts other limits in force. Connections that are open stay.
+    pub fn set_limits(&self, limits: ConnectionLimits) {
+        *self.limits.lock() = limits;
+        self.freed.notify_waiters();
+    }
+
+    /// Returns once fewer than `max.connections` are open. Until then new ones wait in the listeners' backlogs.
+    pub async fn room(&self) {
+        loop {
+            let freed = self.freed.notified();
+            tokio::pin!(freed);
+            // From here on no close is missed, so that looking afterwards is enough.
+            freed.as_mut().enable();
+            if self.open.lock().total < self.limits.lock().total_max {
+                return;
+            }
+            freed.await;
+        }
     }
 
     /// Counts one more connection from `ip` until the returned guard is dropped.
     ///
     /// # Errors
-    /// A bound is reached; the caller closes the connection.
-    pub fn open(self: &Arc<Self>, ip: IpAddr) -> Result<ConnectionPermit, ConnectionRefused> {
+    /// The address has as many as it may; the caller closes the connection.
+    pub fn open(self: &Arc<Self>, ip: IpAddr) -> Result<ConnectionPermit, TooManyFromAddress> {
+        let limit = {
+            let limits = self.limits.lock();
+            limits.per_ip_overrides.get(&ip).copied().unwrap_or(limits.per_ip_max)
+        };
         let mut open = self.open.lock();
-        if open.total >= self.total_max {
-            return Err(ConnectionRefused::TooMany { limit: self.total_max });
-        }
-        let limit = self.per_ip_overrides.get(&ip).copied().unwrap_or(self.per_ip_max);
         let from_ip = open.by_ip.entry(ip).or_insert(0);
         if *from_ip >= limit {
-            return Err(ConnectionRefused::TooManyFromAddress { limit });
+            if *from_ip == 0 {
+                open.by_ip.remove(&ip);
+            }
+            return Err(TooManyFromAddress { limit });
         }
         *from_ip += 1;
         open.total += 1;
@@ -84,6 +116,8 @@ impl Drop for ConnectionPermit {
                 open.by_ip.remove(&self.ip);
             }
         }
+        drop(open);
+        self.quota.freed.notify_waiters();
     }
 }
 
@@ -122,17 +156,36 @@ impl RequestMemory {
 mod tests {
     use super::*;
 
+    fn quota(total_max: usize, per_ip_max: usize) -> Arc<ConnectionQuota> {
+        ConnectionQuota::new(ConnectionLimits { total_max, per_ip_max, per_ip_overrides: BTreeMap::new() })
+    }
+
     #[test]
-    fn connections_are_counted_by_address_and_in_all() {
-        let quota = ConnectionQuota::new(3, 2, HashMap::default());
+    fn connections_are_counted_by_address() {
+        let quota = quota(9, 2);
         let (a, b) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
         let first = quota.open(a).unwrap();
         let _second = quota.open(a).unwrap();
-        assert_eq!(quota.open(a).unwrap_err(), ConnectionRefused::TooManyFromAddress { limit: 2 });
+        assert_eq!(quota.open(a).unwrap_err(), TooManyFromAddress { limit: 2 });
         let _third = quota.open(b).unwrap();
-        assert_eq!(quota.open(b).unwrap_err(), ConnectionRefused::TooMany { limit: 3 });
         drop(first);
         assert_eq!(quota.open.lock().total, 2);
         assert!(quota.open(a).is_ok());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn with_no_room_the_next_waits_for_a_close_or_a_higher_limit() {
+        let quota = quota(1, 9);
+        let a = "10.0.0.1".parse().unwrap();
+        let wait = || tokio::time::timeout(std::time::Duration::from_secs(1), quota.room());
+        wait().await.unwrap();
+        let first = quota.open(a).unwrap();
+        assert!(wait().await.is_err());
+        let (waited, ()) = tokio::join!(wait(), async { drop(first) });
+        waited.unwrap();
+        let _second = quota.open(a).unwrap();
+        let higher = ConnectionLimits { total_max: 2, per_ip_max: 9, per_ip_overrides: BTreeMap::new() };
+        let (waited, ()) = tokio::join!(wait(), async { quota.set_limits(higher) });
+        waited.unwrap();
     }
 }

@@ -90,8 +90,12 @@ impl Acceptor {
     ) -> io::Result<()> {
         let listener = TcpListener::from_std(listener)?;
         loop {
+            let accept = async {
+                self.quota.room().await;
+                listener.accept().await
+            };
             let accepted = tokio::select! {
-                accepted = listener.accept() => accepted,
+                accepted = accept => accepted,
                 () = stop.cancelled() => return Ok(()),
             };
             let (stream, peer) = match accepted {
@@ -108,7 +112,7 @@ impl Acceptor {
                     Err(error) => tracing::debug!(%peer, "connection lost before it was set up: {error}"),
                 },
                 Err(refused) => {
-                    self.metrics.connection_refused(refused.reason());
+                    self.metrics.connection_refused("max.connections.per.ip");
                     tracing::warn!(%peer, "connection refused: {refused}");
                 }
             }

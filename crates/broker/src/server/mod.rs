@@ -7,6 +7,6 @@ mod listener;
 mod workers;
 
 pub use connection::ConnectionSettings;
-pub use limits::{ConnectionQuota, RequestMemory};
+pub use limits::{ConnectionLimits, ConnectionQuota, RequestMemory};
 pub use listener::{Acceptor, BindError, SocketOptions, bind};
 pub use workers::Workers;

@@ -43,7 +43,8 @@ settings! {
         .doc("How long an offset commit waits for the replicas of `__consumer_offsets`, in milliseconds.");
 
     OFFSETS_COMMIT_REQUIRED_ACKS = Setting::short("offsets.commit.required.acks", -1, i16::MAX).default("-1")
-        .doc("The acknowledgements that an offset commit needs; -1 means all in-sync replicas.");
+        .doc("The acknowledgements that an offset commit needs. Whimbrel always waits for all in-sync replicas (-1), whatever \
+              is set.");
 
     OFFSETS_LOAD_BUFFER_SIZE = Setting::int("offsets.load.buffer.size", 1).default("5242880")
         .doc("How many bytes of `__consumer_offsets` are read at a time when groups are loaded.");

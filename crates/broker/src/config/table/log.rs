@@ -86,11 +86,12 @@ settings! {
         .doc("How long after start the recurring work on the log begins, in milliseconds.");
 
     LOG_PREALLOCATE = Setting::bool("log.preallocate").default("false").cluster_wide()
-        .doc("Whether a new segment file gets its full size at once.");
+        .doc("Whether a new segment file gets its full size at once. Accepted for Kafka's tools; Whimbrel never preallocates.");
 
     NUM_RECOVERY_THREADS_PER_DATA_DIR =
         Setting::int("num.recovery.threads.per.data.dir", 1).default("1").cluster_wide()
-        .doc("The threads for each data directory that load and check partitions at start and flush them at the end.");
+        .doc("The threads for each data directory that load and check partitions at start. With 1 Whimbrel takes as many as \
+              the machine has cores: a restart after a crash waits for them.");
 
     LOG_MESSAGE_TIMESTAMP_TYPE =
         Setting::choice("log.message.timestamp.type", &["CreateTime", "LogAppendTime"]).default("CreateTime").cluster_wide()
