@@ -146,3 +146,11 @@ part_crash() {
   cargo build --quiet --locked --package whimbrel-sim
   CHECK_HISTORY=${CARGO_TARGET_DIR:-$PWD/target}/debug/check-history "$PYTHON" -m crash.loop "$@"
 }
+
+part_bench() {
+  local WHIMBREL_PROFILE=${WHIMBREL_PROFILE:-release}
+  need_python
+  need_kafka_jars
+  need_whimbrel
+  "$PYTHON" -m bench.run "$@"
+}

@@ -1,0 +1,270 @@
+"""Measures Whimbrel beside Apache Kafka 3.9.2, and prints the tables of docs/performance.md.
+
+    ./test bench [--figure NAME] [--runs N] [--data DIR] [--only whimbrel|kafka]
+"""
+
+import argparse
+import os
+import pathlib
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+
+from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from bench.measure import MIB, cpu_seconds, figure, idle_cpu_percent, median, open_files, rss_mib, table
+from harness.servers import Kafka, Whimbrel, wait_until
+
+# What producer-perf-test is told: enough of a batch for both brokers to be at their best.
+PRODUCER = ["linger.ms=5", "batch.size=65536", "buffer.memory=67108864", "acks=1"]
+RUN_BYTES = 1_000_000_000
+WARM_UP_BYTES = 300_000_000
+LATENCY_SECONDS = 20
+PARTITIONS_MANY = 10_000
+IDLE_SECONDS = 15
+CLIENT_JAVA = ["java", "-Xms512m", "-Xmx512m", "-XX:+UseG1GC"]
+
+
+class Bench:
+    def __init__(self, arguments):
+        self.runs, self.root = arguments.runs, arguments.data
+        self.kinds = [kind for kind in (Whimbrel, Kafka) if arguments.only in (None, kind.name)]
+        Kafka.tuned_for_throughput = True
+
+    def folder(self):
+        return tempfile.mkdtemp(prefix="whimbrel-bench-", dir=self.root)
+
+    def broker(self, kind, folder, **properties):
+        return kind(folder, properties)
+
+
+def tool(name, *arguments):
+    command = [*CLIENT_JAVA, "-cp", f"{os.environ['KAFKA_JARS']}/*", "-Dlog4j.configuration=file:/dev/null", name, *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+# --- start-up ------------------------------------------------------------------------------------------------------
+
+
+def first_ack_seconds(bench, kind):
+    """From exec to the first acknowledged record on a topic that is created for it, in an empty directory."""
+    folder = bench.folder()
+    broker = bench.broker(kind, folder)
+    producer = Producer({
+        "bootstrap.servers": broker.address, "reconnect.backoff.ms": 2, "reconnect.backoff.max.ms": 2, "log_level": 0,
+        "retry.backoff.ms": 2, "topic.metadata.refresh.fast.interval.ms": 2, "linger.ms": 0, "retry.backoff.max.ms": 2,
+    })  # fmt: skip
+    acked = []
+    started = time.monotonic()
+    try:
+        broker.spawn()
+        producer.produce("first", b"record", on_delivery=lambda error, _: acked.append((time.monotonic(), error)))
+        while not acked and time.monotonic() < started + 60:
+            producer.poll(0.001)
+        (at, error), = acked
+        assert error is None, error
+        return at - started
+    finally:
+        broker.end()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def startup(bench):
+    rows = []
+    for kind in bench.kinds:
+        seconds = [first_ack_seconds(bench, kind) for _ in range(bench.runs)]
+        rows.append((kind.name.capitalize(), figure(1000 * median(seconds), 0), figure(1000 * min(seconds), 0), figure(1000 * max(seconds), 0)))
+    table("From exec to the first acknowledged record (ms)", ("broker", "median", "best", "worst"), rows)
+
+
+# --- idle ----------------------------------------------------------------------------------------------------------
+
+
+def idle(bench):
+    rows = []
+    for kind in bench.kinds:
+        memory, cpu = [], []
+        for _ in range(bench.runs):
+            folder = bench.folder()
+            broker = bench.broker(kind, folder).start()
+            try:
+                time.sleep(3)
+                cpu.append(idle_cpu_percent(broker.pid, 5))
+                memory.append(rss_mib(broker.pid))
+            finally:
+                broker.end()
+                shutil.rmtree(folder, ignore_errors=True)
+        rows.append((kind.name.capitalize(), figure(median(memory)), figure(median(cpu), 2)))
+    table("Idle, without topics", ("broker", "RSS (MiB)", "CPU (% of a core)"), rows)
+
+
+# --- many partitions -----------------------------------------------------------------------------------------------
+
+
+def create_many(broker, count):
+    admin = AdminClient({"bootstrap.servers": broker.address, "log_level": 0})
+    topics = [NewTopic(f"many-{i:02}", count // 20, 1) for i in range(20)]
+    for topic in topics:
+        admin.create_topics([topic], operation_timeout=120, request_timeout=180)[topic.topic].result()
+
+
+def many_partitions(bench, kind):
+    folder = bench.folder()
+    broker = bench.broker(kind, folder)
+    try:
+        broker.start()
+        started = time.monotonic()
+        create_many(broker, PARTITIONS_MANY)
+        created = time.monotonic() - started
+        time.sleep(5)
+        cpu = idle_cpu_percent(broker.pid, IDLE_SECONDS)
+        memory, files = rss_mib(broker.pid), open_files(broker.pid)
+        broker.kill()
+        if kind is Kafka:
+            time.sleep(5)
+        started = time.monotonic()
+        broker.spawn()
+        wait_until(lambda: all_led(broker, PARTITIONS_MANY), 300, "all partitions have leaders")
+        restart = time.monotonic() - started
+        return created, memory, cpu, files, restart, rss_mib(broker.pid)
+    finally:
+        broker.end()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def all_led(broker, count):
+    """Whether metadata names a leader for each partition."""
+    if not broker.ready():
+        return False
+    try:
+        listed = AdminClient({"bootstrap.servers": broker.address, "log_level": 0}).list_topics(timeout=20)
+    except Exception:
+        return False
+    partitions = [part for topic in listed.topics.values() if topic.topic.startswith("many-") for part in topic.partitions.values()]
+    return len(partitions) == count and all(part.leader >= 0 for part in partitions)
+
+
+def partitions(bench):
+    rows = []
+    for kind in bench.kinds:
+        runs = [many_partitions(bench, kind) for _ in range(bench.runs if kind is Whimbrel else 1)]
+        created, memory, cpu, files, restart, after = (median(column) for column in zip(*runs))
+        rows.append((kind.name.capitalize(), figure(created), figure(memory, 0), figure(cpu, 2), int(files), figure(restart, 2), figure(after, 0)))
+    header = ("broker", "created in (s)", "RSS (MiB)", "idle CPU (%)", "open files", "restart after kill -9 (s)", "RSS then (MiB)")
+    table(f"{PARTITIONS_MANY:,} partitions", header, rows)
+
+
+# --- throughput and CPU --------------------------------------------------------------------------------------------
+
+
+def produce(broker, topic, record_bytes, codec, total_bytes, throughput=-1):
+    """Runs producer-perf-test; gives records per second, MB per second, p99 in ms, and the broker's CPU seconds."""
+    before = cpu_seconds(broker.pid)
+    report = tool(
+        "org.apache.kafka.tools.ProducerPerformance", "--topic", topic, "--num-records", total_bytes // record_bytes,
+        "--record-size", record_bytes, "--throughput", throughput,
+        "--producer-props", f"bootstrap.servers={broker.address}", f"compression.type={codec}", *PRODUCER,
+    )  # fmt: skip
+    cpu = cpu_seconds(broker.pid) - before
+    last = report.strip().splitlines()[-1]
+    records_per_second = float(re.search(r"([\d.]+) records/sec", last)[1])
+    p99 = float(re.search(r"(\d+) ms 99th", last)[1])
+    return records_per_second, records_per_second * record_bytes / 1e6, p99, cpu
+
+
+def consume(broker, topic, count):
+    """Runs consumer-perf-test; gives MB per second of the fetching alone, and the broker's CPU seconds."""
+    before = cpu_seconds(broker.pid)
+    report = tool(
+        "org.apache.kafka.tools.ConsumerPerformance", "--bootstrap-server", broker.address, "--topic", topic,
+        "--messages", count, "--hide-header", "--timeout", 60000,
+    )  # fmt: skip
+    fields = [field.strip() for field in report.strip().splitlines()[-1].split(",")]
+    return float(fields[8]) * MIB / 1e6, cpu_seconds(broker.pid) - before
+
+
+def new_topic(broker, topic):
+    AdminClient({"bootstrap.servers": broker.address, "log_level": 0}).create_topics([NewTopic(topic, 1, 1)])[topic].result()
+
+
+def throughput_of(bench, kind, record_bytes, codec):
+    """Medians of: MB/s in, CPU s per GB in, MB/s out, CPU s per GB out. GB are of records, before compression."""
+    folder = bench.folder()
+    broker = bench.broker(kind, folder).start()
+    try:
+        new_topic(broker, "warm-up")
+        produce(broker, "warm-up", record_bytes, codec, WARM_UP_BYTES)
+        consume(broker, "warm-up", WARM_UP_BYTES // record_bytes)
+        results = []
+        for run in range(bench.runs):
+            topic = f"run-{run}"
+            new_topic(broker, topic)
+            _, in_mb, _, in_cpu = produce(broker, topic, record_bytes, codec, RUN_BYTES)
+            out_mb, out_cpu = consume(broker, topic, RUN_BYTES // record_bytes)
+            results.append((in_mb, in_cpu * 1e9 / RUN_BYTES, out_mb, out_cpu * 1e9 / RUN_BYTES))
+            AdminClient({"bootstrap.servers": broker.address, "log_level": 0}).delete_topics([topic])[topic].result()
+        return [median(column) for column in zip(*results)]
+    finally:
+        broker.end()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def throughput(bench):
+    rows = []
+    for record_bytes in (100, 1024):
+        for codec in ("none", "lz4"):
+            for kind in bench.kinds:
+                in_mb, in_cpu, out_mb, out_cpu = throughput_of(bench, kind, record_bytes, codec)
+                rows.append((f"{record_bytes} B, {codec}", kind.name.capitalize(), figure(in_mb), figure(in_cpu, 2), figure(out_mb), figure(out_cpu, 2)))
+    header = ("records", "broker", "produce (MB/s)", "broker CPU in (s/GB)", "consume (MB/s)", "broker CPU out (s/GB)")
+    table(f"Throughput, acks=1, one partition, data on {bench.root}", header, rows)
+
+
+# --- latency -------------------------------------------------------------------------------------------------------
+
+
+def latency(bench):
+    rows = []
+    for rate in (10_000, 100_000):
+        for kind in bench.kinds:
+            folder = bench.folder()
+            broker = bench.broker(kind, folder).start()
+            try:
+                new_topic(broker, "latency")
+                produce(broker, "latency", 100, "none", WARM_UP_BYTES // 3)
+                runs = [produce(broker, "latency", 100, "none", 100 * rate * LATENCY_SECONDS, rate) for _ in range(bench.runs)]
+                p99, reached = median([run[2] for run in runs]), median([run[0] for run in runs])
+                rows.append((f"{rate:,}", kind.name.capitalize(), figure(p99, 0), figure(reached, 0)))
+            finally:
+                broker.end()
+                shutil.rmtree(folder, ignore_errors=True)
+    header = ("records/s", "broker", "p99 (ms)", "reached (records/s)")
+    table("Latency of producer-perf-test, 100 B, acks=1, linger.ms=5", header, rows)
+
+
+FIGURES = {"startup": startup, "idle": idle, "partitions": partitions, "throughput": throughput, "latency": latency}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--figure", choices=FIGURES)
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--data", type=pathlib.Path, default=pathlib.Path("/dev/shm"))
+    parser.add_argument("--only", choices=("whimbrel", "kafka"))
+    arguments = parser.parse_args()
+    bench = Bench(arguments)
+    cpu = next((line.split(":")[1].strip() for line in open("/proc/cpuinfo") if line.startswith("model name")), "unknown CPU")
+    print(f"Linux {platform.release()}, {os.cpu_count()} cores ({cpu}), data on {bench.root}, medians of {bench.runs}.")
+    for name in [arguments.figure] if arguments.figure else FIGURES:
+        FIGURES[name](bench)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
