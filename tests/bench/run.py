@@ -43,6 +43,11 @@ class Bench:
         return kind(folder, properties)
 
 
+def admin_of(broker):
+    """To be kept in a variable: what it was asked for is given up when it goes."""
+    return AdminClient({"bootstrap.servers": broker.address, "log_level": 0})
+
+
 def tool(name, *arguments):
     command = [*CLIENT_JAVA, "-cp", f"{os.environ['KAFKA_JARS']}/*", "-Dlog4j.configuration=file:/dev/null", name, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
@@ -109,7 +114,7 @@ def idle(bench):
 
 
 def create_many(broker, count):
-    admin = AdminClient({"bootstrap.servers": broker.address, "log_level": 0})
+    admin = admin_of(broker)
     topics = [NewTopic(f"many-{i:02}", count // 20, 1) for i in range(20)]
     for topic in topics:
         admin.create_topics([topic], operation_timeout=120, request_timeout=180)[topic.topic].result()
@@ -144,7 +149,7 @@ def all_led(broker, count):
     if not broker.ready():
         return False
     try:
-        listed = AdminClient({"bootstrap.servers": broker.address, "log_level": 0}).list_topics(timeout=20)
+        listed = admin_of(broker).list_topics(timeout=20)
     except Exception:
         return False
     partitions = [part for topic in listed.topics.values() if topic.topic.startswith("many-") for part in topic.partitions.values()]
@@ -191,7 +196,8 @@ def consume(broker, topic, count):
 
 
 def new_topic(broker, topic):
-    AdminClient({"bootstrap.servers": broker.address, "log_level": 0}).create_topics([NewTopic(topic, 1, 1)])[topic].result()
+    admin = admin_of(broker)
+    admin.create_topics([NewTopic(topic, 1, 1)])[topic].result()
 
 
 def throughput_of(bench, kind, record_bytes, codec):
@@ -199,6 +205,7 @@ def throughput_of(bench, kind, record_bytes, codec):
     folder = bench.folder()
     broker = bench.broker(kind, folder).start()
     try:
+        admin = admin_of(broker)
         new_topic(broker, "warm-up")
         produce(broker, "warm-up", record_bytes, codec, WARM_UP_BYTES)
         consume(broker, "warm-up", WARM_UP_BYTES // record_bytes)
@@ -209,7 +216,7 @@ def throughput_of(bench, kind, record_bytes, codec):
             _, in_mb, _, in_cpu = produce(broker, topic, record_bytes, codec, RUN_BYTES)
             out_mb, out_cpu = consume(broker, topic, RUN_BYTES // record_bytes)
             results.append((in_mb, in_cpu * 1e9 / RUN_BYTES, out_mb, out_cpu * 1e9 / RUN_BYTES))
-            AdminClient({"bootstrap.servers": broker.address, "log_level": 0}).delete_topics([topic])[topic].result()
+            admin.delete_topics([topic])[topic].result()
         return [median(column) for column in zip(*results)]
     finally:
         broker.end()
