@@ -31,7 +31,7 @@ part_wire_java() {
 
 part_unit() {
   need_c_compiler
-  cargo test --workspace --locked
+  cargo test --workspace --locked --no-fail-fast
 }
 
 # The binary that the parts below run, built once. The dev profile shares its work with `unit`, and checks overflow and

@@ -11,7 +11,7 @@ fn five_lines_say_what_is_in_force() {
     let heads: Vec<&str> = broker.banner.iter().map(|line| line.split_whitespace().next().unwrap()).collect();
     assert_eq!(heads, ["listens", "data", "durability", "coordination", "http"]);
     assert!(broker.banner[1].ends_with(&dir.path().display().to_string()));
-    assert!(broker.banner[2].contains("flushed to disk where there is one replica"), "{:?}", broker.banner);
+    assert!(broker.banner[2].contains("a flush to disk where there is one replica"), "{:?}", broker.banner);
     assert!(broker.banner[3].contains("embedded keeper 127.0.0.1:"), "{:?}", broker.banner);
     assert!(broker.http("/health/live").contains("200 OK"));
     assert!(broker.http("/health/ready").contains("200 OK"));
