@@ -23,9 +23,9 @@ from harness.servers import Kafka, Whimbrel, wait_until
 # What producer-perf-test is told: enough of a batch for both brokers to be at their best.
 FOR_THROUGHPUT = ["linger.ms=5", "batch.size=65536", "buffer.memory=67108864", "acks=1"]
 FOR_LATENCY = ["linger.ms=0", "acks=1"]
-RUN_BYTES = 1_000_000_000
+RUN_BYTES = 500_000_000
 WARM_UP_BYTES = 300_000_000
-LATENCY_SECONDS = 20
+LATENCY_SECONDS = 30
 PARTITIONS_MANY = 10_000
 IDLE_SECONDS = 15
 CLIENT_JAVA = ["java", "-Xms512m", "-Xmx512m", "-XX:+UseG1GC"]

@@ -31,6 +31,11 @@ pub async fn handle(context: &RequestContext, request: DeleteRecordsRequest, _ve
             topics.push(DeleteRecordsTopicResult { name, partitions: results });
         }
     }
+    // What is answered as deleted stays so after a crash. One checkpoint covers the whole request.
+    let logs = context.broker().replicas.logs().clone();
+    if tokio::task::spawn_blocking(move || logs.checkpoint_log_starts()).await.is_err() {
+        tracing::error!("noting the log start offsets panicked");
+    }
     DeleteRecordsResponse { topics, throttle_time_ms: 0 }
 }
 
@@ -48,7 +53,7 @@ async fn delete(context: &RequestContext, topic: &str, index: i32, before: i64) 
     if before.0 < 0 || high_watermark < before {
         return Err(ErrorCode::OffsetOutOfRange);
     }
-    // Writes a checkpoint and may remove segments.
+    // May write the leader epoch checkpoint.
     let moved = tokio::task::spawn_blocking(move || {
         let log = &partition.log;
         log.delete_records_before(before).map(|_| log.log_start_offset()).map_err(|error| {

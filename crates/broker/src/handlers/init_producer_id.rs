@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn only_idempotent_producers_are_served() {
-        let request = InitProducerIdRequest::default();
+        let request = InitProducerIdRequest { transactional_id: None, ..Default::default() };
         assert_eq!(check(&InitProducerIdRequest { producer_id: -1, producer_epoch: -1, ..request.clone() }), Ok(()));
         assert_eq!(check(&InitProducerIdRequest { producer_id: 5, producer_epoch: 3, ..request.clone() }), Ok(()));
         let half = InitProducerIdRequest { producer_id: 5, producer_epoch: -1, ..request.clone() };
