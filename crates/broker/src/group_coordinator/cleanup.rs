@@ -99,7 +99,9 @@ impl GroupCoordinator {
 
     /// Every `offsets.retention.check.interval.ms`.
     pub(super) async fn run_expiry(self: Arc<Self>) {
-        let mut ticks = tokio::time::interval(self.offsets.retention_check_interval);
+        // Not at once: nothing is loaded yet, and what is loaded next has waited for longer than one interval.
+        let interval = self.offsets.retention_check_interval;
+        let mut ticks = tokio::time::interval_at(tokio::time::Instant::now() + interval, interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         while self.is_active.load(Ordering::SeqCst) {
             ticks.tick().await;
