@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
+use std::time::{Duration, Instant};
 
 use whimbrel_model::Uuid;
 use whimbrel_wire::create_topics::{CreatableTopic, CreatableTopicConfig};
@@ -32,6 +33,27 @@ const UNORDERED: [ApiKey; 15] = [
     ApiKey::Produce,
     ApiKey::DescribeLogDirs,
 ];
+
+/// Answered by a group's coordinator.
+const COORDINATED: [ApiKey; 9] = [
+    ApiKey::JoinGroup,
+    ApiKey::SyncGroup,
+    ApiKey::Heartbeat,
+    ApiKey::LeaveGroup,
+    ApiKey::OffsetCommit,
+    ApiKey::OffsetFetch,
+    ApiKey::OffsetDelete,
+    ApiKey::DescribeGroups,
+    ApiKey::DeleteGroups,
+];
+
+/// A coordinator that loads for longer has failed.
+const LOADING_MAX: Duration = Duration::from_secs(60);
+
+/// Whether an answer holds COORDINATOR_LOAD_IN_PROGRESS (14) or NOT_COORDINATOR (16).
+fn says_loading(answer: &str) -> bool {
+    [14, 16].iter().any(|code| [',', ' ', '}'].iter().any(|end| answer.contains(&format!("error_code: {code}{end}"))))
+}
 
 pub struct Session {
     pub client: Client,
@@ -88,11 +110,24 @@ impl Session {
     }
 
     /// Asks, and notes the answer. `None` if there is none.
+    ///
+    /// A coordinator that has yet to load the partition of a group says so, and is asked again, as every client does:
+    /// Kafka loads the fifty partitions of a new `__consumer_offsets` one after the other.
     pub fn ask<R: Request>(&mut self, case: &str, version: i16, request: &R) -> Option<R::Response> {
         if std::env::var_os("SHOW_CASES").is_some() {
             eprintln!("{} v{version}: {case}", R::KEY.name());
         }
-        let response = self.client.try_call(version, request);
+        let began = Instant::now();
+        let response = loop {
+            let response = self.client.try_call(version, request);
+            let is_loading = COORDINATED.contains(&R::KEY)
+                && response.as_ref().is_some_and(|response| says_loading(&format!("{response:?}")));
+            if !is_loading {
+                break response;
+            }
+            assert!(began.elapsed() < LOADING_MAX, "{} v{version}: {case}: still {response:?}", R::KEY.name());
+            std::thread::yield_now();
+        };
         let text = match &response {
             Some(response) => {
                 let sorted = UNORDERED.contains(&R::KEY);

@@ -38,16 +38,18 @@ fn check(name: &str, scenario: Scenario, deliberate: &[Deliberate]) {
     if let Some(kafka) = address("KAFKA_ADDRESS") {
         let mut live = Session::open(kafka, Some(session.served()));
         scenario(&mut live);
-        let live = live.transcript.to_string();
         if std::env::var_os("KAFKA_RECORD").is_some() {
-            std::fs::write(&path, &live).unwrap();
+            std::fs::write(&path, live.transcript.to_string()).unwrap();
         }
         let recorded = std::fs::read_to_string(&path).unwrap_or_default();
-        assert!(
-            recorded == live,
-            "Kafka answers otherwise than {} says; record it with KAFKA_RECORD=1",
-            path.display()
-        );
+        if recorded != live.transcript.to_string() {
+            let changes = Transcript::parse(&recorded).differences(&live.transcript, &[]).join("\n");
+            panic!(
+                "Kafka answers otherwise than {} says (there \"kafka\", here \"whimbrel\"); record it with \
+                 KAFKA_RECORD=1:\n{changes}",
+                path.display()
+            );
+        }
     }
     scenario(&mut session);
     let reference = std::fs::read_to_string(&path).expect("Kafka's answers are recorded");
