@@ -16,12 +16,13 @@ use crate::text::{self, Run};
 use crate::transcript::Transcript;
 
 /// Kafka answers these in the order of a hash table.
-const UNORDERED: [ApiKey; 15] = [
+const UNORDERED: [ApiKey; 16] = [
     ApiKey::OffsetCommit,
     ApiKey::OffsetFetch,
     ApiKey::OffsetDelete,
     ApiKey::CreateTopics,
     ApiKey::DeleteTopics,
+    ApiKey::DeleteGroups,
     ApiKey::CreatePartitions,
     ApiKey::DescribeConfigs,
     ApiKey::AlterConfigs,
