@@ -16,12 +16,12 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{error, info, warn};
-use whimbrel_model::NodeId;
+use whimbrel_model::{BrokerEpoch, NodeId};
 use whimbrel_state::controller::control::{
-    LeaderAndIsrRequest, LeaderAndIsrResponse, StopReplicaRequest, StopReplicaResponse, UpdateMetadataRequest,
-    UpdateMetadataResponse,
+    ControllerRequest, ControllerResponse, LeaderAndIsrRequest, LeaderAndIsrResponse, StopReplicaRequest,
+    StopReplicaResponse, UpdateMetadataRequest, UpdateMetadataResponse,
 };
 
 use crate::coordination::{Coordination, CoordinationError, Election, FencedWriter, Watched};
@@ -61,9 +61,46 @@ pub struct ControllerView {
 #[derive(Debug, Clone)]
 pub struct ControllerHandle {
     view: watch::Receiver<ControllerView>,
+    asked: mpsc::UnboundedSender<Asked>,
+}
+
+/// This broker is not the active controller, or stopped being it before it had an answer: what was asked for may or may
+/// not have been done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("this broker is not the active controller")]
+pub struct NotController;
+
+/// Something for the term that is being served.
+enum Asked {
+    Request(ControllerRequest, oneshot::Sender<ControllerResponse>),
+    Suspected(NodeId, BrokerEpoch),
+    Cleared(NodeId),
 }
 
 impl ControllerHandle {
+    /// Asks the controller in this process.
+    ///
+    /// # Errors
+    /// [`NotController`] when it is not active.
+    pub async fn request(&self, request: ControllerRequest) -> Result<ControllerResponse, NotController> {
+        if !self.is_active() {
+            return Err(NotController);
+        }
+        let (answer, answered) = oneshot::channel();
+        self.asked.send(Asked::Request(request, answer)).map_err(|_| NotController)?;
+        answered.await.map_err(|_| NotController)
+    }
+
+    /// Reports that an incarnation of a broker gives no sign of life. Ignored when this broker is not the controller.
+    pub fn suspect(&self, broker: NodeId, epoch: BrokerEpoch) {
+        let _stopped = self.asked.send(Asked::Suspected(broker, epoch));
+    }
+
+    /// Reports that a suspected broker answers again. Ignored when this broker is not the controller.
+    pub fn clear(&self, broker: NodeId) {
+        let _stopped = self.asked.send(Asked::Cleared(broker));
+    }
+
     #[must_use]
     pub fn view(&self) -> ControllerView {
         *self.view.borrow()
@@ -94,8 +131,9 @@ pub fn start(
     local: Arc<dyn ControlledBroker>,
 ) -> (ControllerHandle, tokio::task::JoinHandle<()>) {
     let (sender, view) = watch::channel(ControllerView::default());
+    let (asked, requests) = mpsc::unbounded_channel();
     let driver = Driver { coordination, settings, local, view: sender, last_term: None };
-    (ControllerHandle { view }, tokio::spawn(driver.run()))
+    (ControllerHandle { view, asked }, tokio::spawn(driver.run(requests)))
 }
 
 struct Driver {
@@ -108,11 +146,11 @@ struct Driver {
 }
 
 impl Driver {
-    async fn run(mut self) {
+    async fn run(mut self, mut requests: mpsc::UnboundedReceiver<Asked>) {
         let mut sessions = self.coordination.sessions();
         while !self.coordination.is_closing() {
             sessions.mark_unchanged();
-            match self.follow_or_lead(&mut sessions).await {
+            match self.follow_or_lead(&mut sessions, &mut requests).await {
                 Ok(()) => {}
                 Err(CoordinationError::SessionLost) => {
                     self.view.send_replace(ControllerView::default());
@@ -131,19 +169,31 @@ impl Driver {
     }
 
     /// One look at who is controller, and what follows from it. Ends when that may have changed.
-    async fn follow_or_lead(&mut self, sessions: &mut watch::Receiver<u64>) -> Result<(), CoordinationError> {
+    async fn follow_or_lead(
+        &mut self,
+        sessions: &mut watch::Receiver<u64>,
+        requests: &mut mpsc::UnboundedReceiver<Asked>,
+    ) -> Result<(), CoordinationError> {
+        // What came for an earlier term is answered by dropping it.
+        while requests.try_recv().is_ok() {}
         let (holder, change) = self.coordination.watch_controller().await?.split();
         match holder {
-            Some(id) => self.follow(id, change, sessions).await,
+            Some(id) => self.follow(id, change, sessions, requests).await,
             None => match self.coordination.elect().await? {
                 Election::Lost => {}
-                Election::Won(writer) => self.lead(writer, sessions).await?,
+                Election::Won(writer) => self.lead(writer, sessions, requests).await?,
             },
         }
         Ok(())
     }
 
-    async fn follow(&mut self, id: NodeId, change: Watched<()>, sessions: &mut watch::Receiver<u64>) {
+    async fn follow(
+        &mut self,
+        id: NodeId,
+        change: Watched<()>,
+        sessions: &mut watch::Receiver<u64>,
+        requests: &mut mpsc::UnboundedReceiver<Asked>,
+    ) {
         self.view.send_replace(ControllerView { id: Some(id), is_active: false });
         if id == self.settings.id
             && let Some(writer) = self.last_term.take()
@@ -155,6 +205,8 @@ impl Driver {
             _ = change.changed() => {}
             _ = sessions.changed() => {}
             () = closing(&self.coordination) => {}
+            // Nothing is done for whoever asks a broker that is not the controller.
+            () = refuse_all(requests) => {}
         }
     }
 
@@ -163,11 +215,12 @@ impl Driver {
         &mut self,
         writer: FencedWriter,
         sessions: &mut watch::Receiver<u64>,
+        requests: &mut mpsc::UnboundedReceiver<Asked>,
     ) -> Result<(), CoordinationError> {
         info!(epoch = writer.epoch().0, "elected controller");
         self.last_term = Some(writer.clone());
         let result = tokio::select! {
-            result = term::serve(self, &writer) => result,
+            result = term::serve(self, &writer, requests) => result,
             _ = sessions.changed() => Err(CoordinationError::SessionLost),
             () = closing(&self.coordination) => Ok(()),
         };
@@ -196,4 +249,10 @@ impl Driver {
 
 async fn closing(coordination: &Coordination) {
     coordination.closed().await;
+}
+
+/// Drops what is asked, which answers it; never ends.
+async fn refuse_all(requests: &mut mpsc::UnboundedReceiver<Asked>) {
+    while requests.recv().await.is_some() {}
+    std::future::pending().await
 }

@@ -3,16 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tracing::info;
 use whimbrel_model::{NodeId, TopicPartition};
+use whimbrel_state::controller::control::{ControllerResponse, RequestId};
 use whimbrel_state::controller::{
     Action, Broker, Controller, ControllerOptions, Input, Snapshot, TopicAssignment, Write,
 };
 
 use super::channel::{Channel, Request};
-use super::{ControllerView, Driver};
+use super::{Asked, ControllerView, Driver};
 use crate::coordination::{
     ConfigChange, ConfigEntity, ControllerChange, Coordination, CoordinationError, FencedWriter, Watched,
 };
@@ -57,10 +58,17 @@ struct Term<'a> {
     /// The brokers whose node is watched.
     brokers: BTreeSet<NodeId>,
     controller: Option<Controller>,
+    /// Who waits for an answer of the machine.
+    asking: BTreeMap<RequestId, oneshot::Sender<ControllerResponse>>,
+    next_request: u64,
 }
 
 /// Serves until the term ends; never returns `Ok` by itself.
-pub(super) async fn serve(driver: &Driver, writer: &FencedWriter) -> Result<(), CoordinationError> {
+pub(super) async fn serve(
+    driver: &Driver,
+    writer: &FencedWriter,
+    requests: &mut mpsc::UnboundedReceiver<Asked>,
+) -> Result<(), CoordinationError> {
     let (events, mut receiver) = mpsc::unbounded_channel();
     let mut config_changes = driver.coordination.config_changes();
     let mut term = Term {
@@ -73,6 +81,8 @@ pub(super) async fn serve(driver: &Driver, writer: &FencedWriter) -> Result<(), 
         topics: BTreeSet::new(),
         brokers: BTreeSet::new(),
         controller: None,
+        asking: BTreeMap::new(),
+        next_request: 0,
     };
     term.take_office().await?;
 
@@ -80,6 +90,7 @@ pub(super) async fn serve(driver: &Driver, writer: &FencedWriter) -> Result<(), 
     loop {
         tokio::select! {
             _ = receiver.recv_many(&mut round, EVENTS_MAX) => {}
+            Some(asked) = requests.recv() => term.asked(asked),
             Some(change) = config_changes.recv() => round.extend(term.config_changed(change).await?),
         }
         let mut reread = Reread::default();
@@ -149,6 +160,20 @@ impl Term<'_> {
         Ok(())
     }
 
+    fn asked(&mut self, asked: Asked) {
+        let input = match asked {
+            Asked::Request(request, answer) => {
+                let id = RequestId(self.next_request);
+                self.next_request += 1;
+                self.asking.insert(id, answer);
+                Input::Request { id, request }
+            }
+            Asked::Suspected(broker, epoch) => Input::BrokerSuspected { broker, epoch },
+            Asked::Cleared(broker) => Input::BrokerCleared { broker },
+        };
+        self.feed(input);
+    }
+
     fn feed(&mut self, input: Input) {
         let mut actions = Vec::new();
         if let Some(controller) = &mut self.controller {
@@ -166,6 +191,12 @@ impl Term<'_> {
                 Action::LeaderAndIsr(to, request) => self.send(to, Request::LeaderAndIsr(request)),
                 Action::UpdateMetadata(to, request) => self.send(to, Request::UpdateMetadata(request)),
                 Action::StopReplica(to, request) => self.send(to, Request::StopReplica(request)),
+                Action::Answer { id, response } => {
+                    if let Some(answer) = self.asking.remove(&id) {
+                        // Whoever asked may have gone.
+                        let _gone = answer.send(response);
+                    }
+                }
             }
         }
     }

@@ -1,11 +1,22 @@
 //! What a controller tells brokers: LeaderAndIsr, UpdateMetadata and StopReplica, and what they answer.
 //!
-//! These are the meanings of the three requests, free of any version of their wire form. A batch is delivered to a
+//! The other direction, requests that a controller answers, is in [`requests`].
+//!
+//! These are the meanings of the requests, free of any version of their wire form. A batch is delivered to a
 //! broker in the order LeaderAndIsr, UpdateMetadata, StopReplica, one request at a time, each repeated until the broker
 //! answers or leaves the cluster. Source: Kafka 3.9 `ControllerChannelManager.scala` and the three JSON schemas.
 
+mod requests;
+
 use std::sync::Arc;
 
+pub use self::requests::{
+    AlterPartitionData, AlterPartitionError, AlterPartitionRequest, AlterPartitionResponse, AlterPartitionResult,
+    AlterPartitionTopic, AlterPartitionTopicResult, AlterReassignmentsRequest, AlterReassignmentsResponse,
+    AlteredPartition, ControlledShutdownRequest, ControlledShutdownResponse, ControllerRequest, ControllerResponse,
+    ElectLeadersRequest, ElectLeadersResponse, ElectionKind, IsrMember, ListReassignmentsRequest,
+    ListReassignmentsResponse, OngoingReassignment, PartitionOutcome, Reassignment, RequestId,
+};
 use whimbrel_model::{BrokerEpoch, ControllerEpoch, ErrorCode, LeaderEpoch, NodeId, PartitionEpoch, Uuid};
 
 /// The leader of a partition that is being deleted, in UpdateMetadata only: the receiver forgets the partition.

@@ -38,8 +38,9 @@ use std::sync::Arc;
 use whimbrel_model::{BrokerEpoch, ControllerEpoch, ErrorCode, NodeId, TopicPartition, Uuid};
 
 use self::control::{
-    Endpoint, LeaderAndIsrRequest, LeaderAndIsrResponse, LiveBroker, StopReplicaRequest, StopReplicaResponse,
-    UpdateMetadataRequest,
+    AlterPartitionResponse, AlterReassignmentsResponse, ControlledShutdownResponse, ControllerRequest,
+    ControllerResponse, ElectLeadersResponse, Endpoint, LeaderAndIsrRequest, LeaderAndIsrResponse,
+    ListReassignmentsResponse, LiveBroker, RequestId, StopReplicaRequest, StopReplicaResponse, UpdateMetadataRequest,
 };
 use self::election::{PartitionState, first_state, next_state};
 use self::facts::Facts;
@@ -122,6 +123,13 @@ pub enum Input {
     StopReplicaDone { broker: NodeId, deleted: Vec<TopicPartition>, response: StopReplicaResponse },
     /// A broker reported that a log directory failed, without saying which replicas were on it.
     LogDirFailed { broker: NodeId },
+    /// Somebody asks the controller for something; an [`Action::Answer`] with this id follows, now or later.
+    Request { id: RequestId, request: ControllerRequest },
+    /// This incarnation gives no sign of life. Until it is cleared or replaced it counts as offline for leadership and
+    /// ISR, but its channel stays open and it is told everything.
+    BrokerSuspected { broker: NodeId, epoch: BrokerEpoch },
+    /// The suspected incarnation answers again; it is told all its roles.
+    BrokerCleared { broker: NodeId },
     /// `unclean.leader.election.enable` of a topic changed.
     UncleanElectionOfTopic { topic: Arc<str>, allowed: Option<bool> },
     /// The broker-wide `unclean.leader.election.enable` changed.
@@ -141,6 +149,11 @@ pub enum Action {
     LeaderAndIsr(NodeId, LeaderAndIsrRequest),
     UpdateMetadata(NodeId, UpdateMetadataRequest),
     StopReplica(NodeId, StopReplicaRequest),
+    /// The answer to [`Input::Request`].
+    Answer {
+        id: RequestId,
+        response: ControllerResponse,
+    },
 }
 
 /// One change of coordination's state, to be made under the controller's epoch.
@@ -213,6 +226,11 @@ impl Controller {
             }
             // The answers to LeaderAndIsr name the replicas that are on the failed directory.
             Input::LogDirFailed { broker } => self.tell_all_roles(broker),
+            Input::Request { id, request } => {
+                let response = refuse(&request, ErrorCode::UnsupportedVersion);
+                actions.push(Action::Answer { id, response });
+            }
+            Input::BrokerSuspected { .. } | Input::BrokerCleared { .. } => {}
             Input::UncleanElectionOfTopic { topic, allowed } => {
                 let partitions = self.facts.set_unclean_election(&topic, allowed);
                 self.reconcile(partitions);
@@ -382,5 +400,32 @@ impl Controller {
         }
         self.outbox.publish(changed.iter().cloned());
         self.reconcile(changed);
+    }
+}
+
+/// The answer that refuses a request as a whole. A list of reassignments has no error: it is empty.
+fn refuse(request: &ControllerRequest, error: ErrorCode) -> ControllerResponse {
+    match request {
+        ControllerRequest::AlterPartition(_) => {
+            ControllerResponse::AlterPartition(AlterPartitionResponse { error, ..AlterPartitionResponse::default() })
+        }
+        ControllerRequest::ControlledShutdown(_) => {
+            ControllerResponse::ControlledShutdown(ControlledShutdownResponse {
+                error,
+                ..ControlledShutdownResponse::default()
+            })
+        }
+        ControllerRequest::AlterReassignments(_) => {
+            ControllerResponse::AlterReassignments(AlterReassignmentsResponse {
+                error,
+                ..AlterReassignmentsResponse::default()
+            })
+        }
+        ControllerRequest::ListReassignments(_) => {
+            ControllerResponse::ListReassignments(ListReassignmentsResponse::default())
+        }
+        ControllerRequest::ElectLeaders(_) => {
+            ControllerResponse::ElectLeaders(ElectLeadersResponse { error, ..ElectLeadersResponse::default() })
+        }
     }
 }

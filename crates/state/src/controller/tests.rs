@@ -86,6 +86,7 @@ fn lines(actions: &[Action]) -> Vec<String> {
                     }));
                 }
             }
+            Action::Answer { id, response } => lines.push(format!("answer {} {response:?}", id.0)),
             Action::StopReplica(to, request) => {
                 for topic in &request.topics {
                     lines.extend(topic.partitions.iter().map(|p| {
