@@ -14,6 +14,10 @@ macro_rules! for_each_api {
             Fetch = 1, fetch::{FetchRequest, FetchResponse};
             ListOffsets = 2, list_offsets::{ListOffsetsRequest, ListOffsetsResponse};
             Metadata = 3, metadata::{MetadataRequest, MetadataResponse};
+            LeaderAndIsr = 4, leader_and_isr::{LeaderAndIsrRequest, LeaderAndIsrResponse};
+            StopReplica = 5, stop_replica::{StopReplicaRequest, StopReplicaResponse};
+            UpdateMetadata = 6, update_metadata::{UpdateMetadataRequest, UpdateMetadataResponse};
+            ControlledShutdown = 7, controlled_shutdown::{ControlledShutdownRequest, ControlledShutdownResponse};
             OffsetCommit = 8, offset_commit::{OffsetCommitRequest, OffsetCommitResponse};
             OffsetFetch = 9, offset_fetch::{OffsetFetchRequest, OffsetFetchResponse};
             FindCoordinator = 10, find_coordinator::{FindCoordinatorRequest, FindCoordinatorResponse};
@@ -35,11 +39,19 @@ macro_rules! for_each_api {
             DescribeLogDirs = 35, describe_log_dirs::{DescribeLogDirsRequest, DescribeLogDirsResponse};
             CreatePartitions = 37, create_partitions::{CreatePartitionsRequest, CreatePartitionsResponse};
             DeleteGroups = 42, delete_groups::{DeleteGroupsRequest, DeleteGroupsResponse};
+            ElectLeaders = 43, elect_leaders::{ElectLeadersRequest, ElectLeadersResponse};
             IncrementalAlterConfigs = 44, incremental_alter_configs::
                 {IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse};
+            AlterPartitionReassignments = 45, alter_partition_reassignments::
+                {AlterPartitionReassignmentsRequest, AlterPartitionReassignmentsResponse};
+            ListPartitionReassignments = 46, list_partition_reassignments::
+                {ListPartitionReassignmentsRequest, ListPartitionReassignmentsResponse};
             OffsetDelete = 47, offset_delete::{OffsetDeleteRequest, OffsetDeleteResponse};
+            AlterPartition = 56, alter_partition::{AlterPartitionRequest, AlterPartitionResponse};
             DescribeCluster = 60, describe_cluster::{DescribeClusterRequest, DescribeClusterResponse};
             DescribeProducers = 61, describe_producers::{DescribeProducersRequest, DescribeProducersResponse};
+            AllocateProducerIds = 67, allocate_producer_ids::
+                {AllocateProducerIdsRequest, AllocateProducerIdsResponse};
             DescribeTopicPartitions = 75, describe_topic_partitions::
                 {DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
         }
@@ -156,10 +168,15 @@ impl ApiKey {
         self.api().name
     }
 
-    /// 2 for flexible requests, else 1. Defined for versions that do not exist too.
+    /// 2 for flexible requests, else 1. Defined for versions that do not exist too. The first ControlledShutdown is
+    /// older than client ids and has header version 0.
     #[must_use]
     pub const fn request_header_version(self, version: i16) -> i16 {
-        if self.api().flexible.contains(version) { 2 } else { 1 }
+        match self {
+            Self::ControlledShutdown if version == 0 => 0,
+            _ if self.api().flexible.contains(version) => 2,
+            _ => 1,
+        }
     }
 
     /// 1 for flexible responses, else 0. ApiVersions always has 0: its client cannot know yet what the broker speaks.

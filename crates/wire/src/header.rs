@@ -29,12 +29,16 @@ impl RequestHeader {
         let api_key = reader.i16()?;
         let api_version = reader.i16()?;
         let correlation_id = reader.i32()?;
+        let version = ApiKey::from_code(api_key).map_or(1, |key| key.request_header_version(api_version));
+        if version == 0 {
+            return Ok(Self { api_key, api_version, correlation_id, client_id: None });
+        }
         // Even the flexible header has the client id with a plain length, so that brokers of any age can read it.
         let client_id = match reader.text_len(false)? {
             Some(len) => Some(reader.text(len)?),
             None => None,
         };
-        if ApiKey::from_code(api_key).is_some_and(|key| key.request_header_version(api_version) == 2) {
+        if version == 2 {
             reader.tagged(|_, _| Ok(false))?;
         }
         Ok(Self { api_key, api_version, correlation_id, client_id })
@@ -46,11 +50,14 @@ impl RequestHeader {
         ApiKey::from_code(self.api_key)
     }
 
-    /// Appends the header in `header_version` 1, or 2 with no tagged fields.
+    /// Appends the header in `header_version` 0 without the client id, 1, or 2 with no tagged fields.
     pub(crate) fn write<S: Sink>(&self, sink: &mut S, header_version: i16) -> Result<(), EncodeError> {
         sink.put(&self.api_key.to_be_bytes());
         sink.put(&self.api_version.to_be_bytes());
         sink.put(&self.correlation_id.to_be_bytes());
+        if header_version == 0 {
+            return Ok(());
+        }
         sink.put_text_len(self.client_id.as_ref().map(|id| id.len()), false)?;
         if let Some(id) = &self.client_id {
             sink.put(id.as_bytes());

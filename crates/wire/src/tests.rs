@@ -59,6 +59,18 @@ fn api_versions_response_never_has_the_flexible_header() {
     assert_eq!(ApiKey::Fetch.response_header_version(12), 1);
 }
 
+#[test]
+fn first_controlled_shutdown_has_no_client_id() {
+    let request = ControlledShutdownRequest { broker_id: 5, ..Default::default() };
+    let frame = Frame::request(&request, 0, 9, Some("unsent")).expect("encodes").into_bytes();
+    assert_eq!(frame, b"\0\0\0\x0c\0\x07\0\0\0\0\0\x09\0\0\0\x05"[..]);
+    let frame = frame.slice(4..);
+    let mut reader = Reader::new(&frame);
+    let header = RequestHeader::decode(&mut reader).expect("header");
+    assert_eq!((header.api(), header.client_id), (Some(ApiKey::ControlledShutdown), None));
+    assert_eq!(ControlledShutdownRequest::decode(&mut reader, 0), Ok(request));
+}
+
 fn fetch_response(records: &Bytes) -> FetchResponse {
     let partition = fetch::PartitionData { records: Some(records.clone().into()), ..Default::default() };
     let topic = fetch::FetchableTopicResponse { partitions: vec![partition; 2], ..Default::default() };

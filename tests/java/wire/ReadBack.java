@@ -3,6 +3,7 @@ import java.io.InputStreamReader;
 import java.nio.ByteBuffer;
 import java.util.Arrays;
 import java.util.HexFormat;
+import org.apache.kafka.common.errors.UnsupportedVersionException;
 import org.apache.kafka.common.protocol.ApiMessage;
 import org.apache.kafka.common.message.ApiMessageType;
 import org.apache.kafka.common.protocol.ByteBufferAccessor;
@@ -57,7 +58,16 @@ public class ReadBack {
         }
     }
 
+    /** An empty message, or null if this client has none such: Kafka 4 has no requests of a ZooKeeper controller. */
     private static ApiMessage message(String kind, String name) throws ReflectiveOperationException {
+        try {
+            return newMessage(kind, name);
+        } catch (UnsupportedVersionException e) {
+            return null;
+        }
+    }
+
+    private static ApiMessage newMessage(String kind, String name) throws ReflectiveOperationException {
         switch (kind) {
             case "request":
                 return ApiMessageType.fromApiKey(Short.parseShort(name)).newRequest();

@@ -93,7 +93,8 @@ impl Schema {
             name: text_of(&json, "name")?.to_owned(),
             api_key,
             valid: Versions::parse(text_of(&json, "validVersions")?),
-            flexible: Versions::parse(text_of(&json, "flexibleVersions")?),
+            // A message that was removed has none.
+            flexible: optional_versions(&json, "flexibleVersions"),
             latest_unstable: json["latestVersionUnstable"].as_bool().unwrap_or(false),
             fields: fields(&json["fields"], &shared)?,
         })
