@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use whimbrel_model::NodeId;
 use whimbrel_state::fetch_session::FetchSessions;
 use whimbrel_storage::LogManager;
@@ -38,6 +40,8 @@ pub struct Broker {
     /// How many connections there may be.
     pub connections: Arc<ConnectionQuota>,
     pub metrics: Arc<Metrics>,
+    /// Closed until this broker has heard from the controller.
+    clients_gate: Gate,
 }
 
 impl Broker {
@@ -64,7 +68,17 @@ impl Broker {
             replicas: Arc::new(ReplicaManager::new(node_id, logs, metadata.clone())),
             metadata,
             metrics,
+            clients_gate: Gate::default(),
         }
+    }
+
+    /// Returns once clients are served. Until then only controllers are: a client would be told that nothing exists.
+    pub(crate) async fn open_to_clients(&self) {
+        self.clients_gate.passed().await;
+    }
+
+    pub(crate) fn open_for_clients(&self) {
+        self.clients_gate.open();
     }
 
     /// The configuration in force. Cheap; take it once per request.
@@ -136,6 +150,30 @@ impl Broker {
         match self.replicas.logs().dirs().into_iter().find_map(|dir| Some((dir.path, dir.offline?))) {
             Some((path, reason)) => Err(format!("log directory {} is offline: {reason}", path.display())),
             None => Ok(()),
+        }
+    }
+}
+
+/// Opens once. Looking at it when it is open costs one load.
+#[derive(Debug, Default)]
+struct Gate {
+    is_open: AtomicBool,
+    opened: Notify,
+}
+
+impl Gate {
+    fn open(&self) {
+        self.is_open.store(true, Ordering::Release);
+        self.opened.notify_waiters();
+    }
+
+    async fn passed(&self) {
+        while !self.is_open.load(Ordering::Acquire) {
+            let opened = self.opened.notified();
+            // Made before the second look, so that an opening between the two is not missed.
+            if !self.is_open.load(Ordering::Acquire) {
+                opened.await;
+            }
         }
     }
 }

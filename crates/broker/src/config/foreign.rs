@@ -297,7 +297,6 @@ pub static FAMILIES: &[Family] = &[
         reason: "this version runs one broker; there is nothing to replicate or to hand over",
         keys: &[
             "auto.leader.rebalance.enable",
-            "control.plane.listener.name",
             "controlled.shutdown.enable",
             "controlled.shutdown.max.retries",
             "controlled.shutdown.retry.backoff.ms",

@@ -9,8 +9,8 @@ use super::error::{ConfigError, Origin};
 use super::layers::Layers;
 use super::setting::Setting;
 use super::table::{
-    ADVERTISED_LISTENERS, INTER_BROKER_LISTENER_NAME, LISTENER_SECURITY_PROTOCOL_MAP, LISTENERS,
-    SECURITY_INTER_BROKER_PROTOCOL,
+    ADVERTISED_LISTENERS, CONTROL_PLANE_LISTENER_NAME, INTER_BROKER_LISTENER_NAME, LISTENER_SECURITY_PROTOCOL_MAP,
+    LISTENERS, SECURITY_INTER_BROKER_PROTOCOL,
 };
 
 /// A named address: where to listen, or what to tell clients.
@@ -46,6 +46,8 @@ pub struct Listeners {
     pub advertised: Vec<Endpoint>,
     /// A name in `advertised`.
     pub inter_broker: String,
+    /// A name in `advertised` other than `inter_broker`; `None`: control requests come in on that one.
+    pub control_plane: Option<String>,
 }
 
 impl Listeners {
@@ -61,7 +63,14 @@ impl Listeners {
         };
         check_advertised(layers, &bind, &advertised)?;
         let inter_broker = inter_broker(layers, &advertised)?;
-        Ok(Self { bind, advertised, inter_broker })
+        let control_plane = control_plane(layers, &advertised, &inter_broker)?;
+        Ok(Self { bind, advertised, inter_broker, control_plane })
+    }
+
+    /// The listener on which brokers hear of the controller.
+    #[must_use]
+    pub fn control(&self) -> &str {
+        self.control_plane.as_deref().unwrap_or(&self.inter_broker)
     }
 }
 
@@ -215,4 +224,19 @@ fn inter_broker(layers: &Layers, advertised: &[Endpoint]) -> Result<String, Conf
     let shown = if name.is_empty() { &protocol } else { &name };
     let allowed = "that of a listener in advertised.listeners";
     found.map(|endpoint| endpoint.listener.clone()).ok_or_else(|| invalid(layers, setting, shown, allowed))
+}
+
+fn control_plane(layers: &Layers, advertised: &[Endpoint], inter_broker: &str) -> Result<Option<String>, ConfigError> {
+    let name = text(layers, &CONTROL_PLANE_LISTENER_NAME)?.to_uppercase();
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |allowed: &str| Err(invalid(layers, &CONTROL_PLANE_LISTENER_NAME, &name, allowed));
+    if !advertised.iter().any(|endpoint| endpoint.listener == name) {
+        return wrong("that of a listener in advertised.listeners");
+    }
+    if name == inter_broker {
+        return wrong("another listener than the one between brokers");
+    }
+    Ok(Some(name))
 }

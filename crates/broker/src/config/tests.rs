@@ -142,6 +142,21 @@ fn listeners_are_checked_as_kafka_does() {
 }
 
 #[test]
+fn the_control_plane_is_an_advertised_listener_of_its_own() {
+    let three = |name: &str| {
+        let name = format!("control.plane.listener.name={name}");
+        let listeners = "listeners=PLAINTEXT://:1,CONTROL://:2,HIDDEN://:3";
+        let advertised = "advertised.listeners=PLAINTEXT://a:1,CONTROL://a:2";
+        let map = "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROL:PLAINTEXT,HIDDEN:PLAINTEXT";
+        resolve(&[listeners, advertised, map, &name])
+    };
+    assert_eq!(three("control").unwrap().listeners.control(), "CONTROL");
+    assert_eq!(three("").unwrap().listeners.control(), "PLAINTEXT");
+    assert!(three("HIDDEN").unwrap_err().to_string().contains("advertised.listeners"));
+    assert!(three("PLAINTEXT").unwrap_err().to_string().contains("another listener"));
+}
+
+#[test]
 fn retention_of_the_finest_unit_wins() {
     let retention = |pairs: &[&str]| resolve(pairs).unwrap().topics.config.retention;
     assert_eq!(retention(&["log.retention.hours=1"]), Some(Duration::from_secs(3600)));

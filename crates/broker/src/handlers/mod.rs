@@ -159,6 +159,11 @@ pub fn may_overtake_waiting(api_key: i16) -> bool {
     api_key == ApiKey::Produce.code()
 }
 
+/// What a broker answers before it has heard from the controller: ApiVersions, what a controller sends (LeaderAndIsr,
+/// StopReplica, UpdateMetadata), and what only a controller serves (ControlledShutdown, AlterPartition,
+/// AllocateProducerIds).
+const BEFORE_CLIENTS: [i16; 7] = [18, 4, 5, 6, 7, 56, 67];
+
 /// The leader epoch in a request: clients that do not check send -1.
 fn known_epoch(epoch: i32) -> Option<LeaderEpoch> {
     (0 <= epoch).then_some(LeaderEpoch(epoch))
@@ -245,6 +250,9 @@ pub async fn dispatch(connection: &Arc<ConnectionContext>, frame: Bytes) -> Resu
         }
         let (low, high) = (*versions.start(), *versions.end());
         return Err(RequestError::UnsupportedVersion { api: api.name(), version, low, high });
+    }
+    if !BEFORE_CLIENTS.contains(&header.api_key) {
+        connection.broker.open_to_clients().await;
     }
     let context = RequestContext { connection: connection.clone(), client_id: header.client_id.clone(), version };
     route(context, &header, Body(reader)).await

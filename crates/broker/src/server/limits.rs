@@ -27,6 +27,13 @@ pub struct ConnectionLimits {
     pub per_ip_overrides: BTreeMap<IpAddr, usize>,
 }
 
+impl ConnectionLimits {
+    /// No limits, for listeners that only brokers use.
+    pub fn unlimited() -> Self {
+        Self { total_max: usize::MAX, per_ip_max: usize::MAX, per_ip_overrides: BTreeMap::new() }
+    }
+}
+
 impl From<&NetworkConfig> for ConnectionLimits {
     fn from(network: &NetworkConfig) -> Self {
         Self {

@@ -31,6 +31,11 @@ settings! {
         .default("PLAINTEXT")
         .doc("The protocol between brokers, when `inter.broker.listener.name` is unset.");
 
+    CONTROL_PLANE_LISTENER_NAME = Setting::string("control.plane.listener.name")
+        .doc("The listener on which the controller tells brokers what to do. It has a thread and limits of its own, so \
+              that control requests never wait behind those of clients. It must be in `advertised.listeners` and be \
+              another one than that between brokers. Unset: control requests come in on the listener between brokers.");
+
     SOCKET_REQUEST_MAX_BYTES = Setting::int("socket.request.max.bytes", 1).default("104857600")
         .doc("The largest request in bytes. A longer one closes its connection; memory is taken as bytes arrive, never \
               by the announced size.");

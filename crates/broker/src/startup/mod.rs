@@ -2,40 +2,40 @@
 //!
 //! ```text
 //! log directories locked and loaded ─▶ keeper (if it is ours) ─▶ coordination ─▶ ids ─▶ topic settings
-//!   ─▶ listeners bound ─▶ registered ─▶ controller, coordinators ─▶ clients are served
+//!   ─▶ listeners bound ─▶ registered ─▶ controller, coordinators ─▶ controllers are heard ─▶ clients are served
 //! ```
 //!
 //! The lock of the first log directory comes first: it proves that no earlier life of this broker is alive, which is
 //! what lets its ZooKeeper session be cleared away instead of waited for.
 
-use std::net::{SocketAddr, TcpListener};
+mod identity;
+mod listeners;
+
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 use whimbrel_keeper::{Keeper, KeeperConfig, KeeperHandle};
 use whimbrel_model::NodeId;
-use whimbrel_state::controller::control::Endpoint as AdvertisedEndpoint;
-use whimbrel_storage::{LoadReport, LogManager, LogManagerConfig, MetaProperties, OpenError, StorageError};
+use whimbrel_storage::{LoadReport, LogManager, LogManagerConfig, OpenError, StorageError};
 
 use crate::Broker;
-use crate::config::{BrokerConfig, ConfigError, Endpoint, NetworkConfig, host_port};
+use crate::config::{BrokerConfig, ConfigError};
 use crate::controller::{self, ControllerSettings};
 use crate::coordination::{
-    BrokerIdSettings, ConfigEntity, ConnectSettings, Coordination, CoordinationError, Overrides, Registration,
-    RegistrationError,
+    ConfigEntity, ConnectSettings, Coordination, CoordinationError, Overrides, Registration, RegistrationError,
 };
-use crate::handlers::ConnectionContext;
 use crate::local_broker::FlushedTo;
 use crate::metrics::Metrics;
 use crate::replica_manager::log_config;
-use crate::server::{Acceptor, BindError, ConnectionSettings, RequestMemory, SocketOptions, Workers, bind};
+use crate::server::BindError;
 use crate::{housekeeping, http, time};
 
-/// Connections that are idle "for ever" are looked at this often.
-const IDLE_MAX_FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
+use identity::identify;
+use listeners::{Service, address, advertised, bind_all};
+
 /// A clean stop waits this long for each part before it goes on without it.
 const STOP_WAIT: Duration = Duration::from_secs(10);
 
@@ -80,7 +80,7 @@ pub struct RunningBroker {
     pub coordination: String,
     pub load: LoadReport,
     keeper: Option<Arc<KeeperHandle>>,
-    workers: Arc<Workers>,
+    service: Service,
     /// Ends the listeners and background tasks.
     stop: CancellationToken,
     controller: tokio::task::JoinHandle<()>,
@@ -97,11 +97,9 @@ impl RunningBroker {
             tracing::error!("the controller does not stop; going on without it");
         }
         let logs = self.broker.replicas.logs().clone();
-        let workers = self.workers;
+        let service = self.service;
         let closed = tokio::task::spawn_blocking(move || {
-            if let Some(workers) = Arc::into_inner(workers) {
-                workers.stop();
-            }
+            service.stop();
             logs.close();
         });
         if closed.await.is_err() {
@@ -150,11 +148,12 @@ impl Broker {
         broker.start_groups();
         broker.observe(keeper.as_ref().map(Arc::downgrade));
         broker.start_background(&stop);
-        broker.wait_for_controller().await;
-        let workers = Arc::new(Workers::start(worker_count()).map_err(StartError::Threads)?);
         let listeners = bound.iter().map(|(endpoint, listener)| (endpoint.listener.clone(), address(listener)));
         let listeners = listeners.collect();
-        serve(&broker, bound, &workers, &stop);
+        let service = Service::start(&broker).map_err(StartError::Threads)?;
+        service.serve(&broker, bound, &stop);
+        broker.wait_for_controller().await;
+        broker.open_for_clients();
         let http = broker.serve_http(&stop).await;
         Ok(RunningBroker {
             broker,
@@ -163,15 +162,11 @@ impl Broker {
             coordination: connect,
             load,
             keeper,
-            workers,
+            service,
             stop,
             controller: driver,
         })
     }
-}
-
-fn worker_count() -> usize {
-    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 async fn open_logs(config: &BrokerConfig) -> Result<(Arc<LogManager>, LoadReport), StartError> {
@@ -215,44 +210,6 @@ async fn connect(
     Ok((keeper, coordination, servers))
 }
 
-/// The ids of the cluster and of this broker, checked against every log directory and written where they are missing.
-async fn identify(config: &BrokerConfig, coordination: &Coordination) -> Result<(NodeId, String), StartError> {
-    let cluster_id = coordination.cluster_id().await?;
-    let mut stored: Option<(PathBuf, i32)> = None;
-    let mut missing = Vec::new();
-    for dir in &config.log.dirs {
-        let Some(meta) = whimbrel_storage::read_meta_properties(dir)? else {
-            missing.push(dir);
-            continue;
-        };
-        if let Some(found) = meta.cluster_id.filter(|found| *found != cluster_id) {
-            return Err(StartError::WrongCluster { path: dir.clone(), found, expected: cluster_id });
-        }
-        match (&stored, meta.broker_id) {
-            (Some((first, first_id)), Some(id)) if *first_id != id => {
-                let (first, second) = (first.clone(), dir.clone());
-                return Err(StartError::MixedBrokers { first, first_id: *first_id, second, second_id: id });
-            }
-            (None, Some(id)) => stored = Some((dir.clone(), id)),
-            _ => {}
-        }
-    }
-    let node_id = coordination
-        .broker_id(BrokerIdSettings {
-            configured: config.node_id,
-            stored: stored.map(|(_, id)| NodeId(id)),
-            may_generate: config.node_id_generation,
-            reserved_max: config.node_id_reserved_max,
-        })
-        .await?;
-    for dir in missing {
-        let meta =
-            MetaProperties { cluster_id: Some(cluster_id.clone()), broker_id: Some(node_id.0), other: Vec::new() };
-        whimbrel_storage::write_meta_properties(dir, &meta)?;
-    }
-    Ok((node_id, cluster_id))
-}
-
 /// What was changed while brokers ran, for all of them and for this one.
 async fn dynamic_config(
     coordination: &Coordination,
@@ -262,80 +219,12 @@ async fn dynamic_config(
     tokio::try_join!(coordination.read_config(&all), coordination.read_config(&this))
 }
 
-fn socket_options(network: &NetworkConfig) -> SocketOptions {
-    SocketOptions {
-        send_buffer_bytes: network.send_buffer_bytes,
-        receive_buffer_bytes: network.receive_buffer_bytes,
-        backlog: i32::try_from(network.listen_backlog).unwrap_or(i32::MAX),
-    }
-}
-
-fn bind_all(config: &BrokerConfig) -> Result<Vec<(Endpoint, TcpListener)>, BindError> {
-    let options = socket_options(&config.network);
-    let bound = config.listeners.bind.iter().map(|endpoint| {
-        let listener = bind(&endpoint.listener, &endpoint.host, endpoint.port, &options)?;
-        Ok((endpoint.clone(), listener))
-    });
-    bound.collect()
-}
-
-fn address(listener: &TcpListener) -> SocketAddr {
-    // Fails only for a socket that is not bound.
-    listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
-}
-
-/// What clients are told. Port 0 stands for the port that the listener of that name got.
-fn advertised(config: &BrokerConfig, bound: &[(Endpoint, TcpListener)]) -> Vec<AdvertisedEndpoint> {
-    let port_of = |name: &str| {
-        bound.iter().find(|(endpoint, _)| endpoint.listener == name).map_or(0, |(_, listener)| address(listener).port())
-    };
-    let endpoints = config.listeners.advertised.iter().map(|endpoint| AdvertisedEndpoint {
-        listener: endpoint.listener.as_str().into(),
-        protocol: endpoint.protocol,
-        host: endpoint.host.as_str().into(),
-        port: i32::from(if endpoint.port == 0 { port_of(&endpoint.listener) } else { endpoint.port }),
-    });
-    endpoints.collect()
-}
-
 fn controller_settings(config: &BrokerConfig, id: NodeId) -> ControllerSettings {
     ControllerSettings {
         id,
-        control_listener: config.listeners.inter_broker.as_str().into(),
+        control_listener: config.listeners.control().into(),
         unclean_leader_election: config.topics.config.unclean_leader_election,
         delete_topics: config.topics.delete_enabled,
-    }
-}
-
-fn serve(broker: &Arc<Broker>, bound: Vec<(Endpoint, TcpListener)>, workers: &Arc<Workers>, stop: &CancellationToken) {
-    let config = broker.config();
-    let network = &config.network;
-    let settings = ConnectionSettings {
-        frame_bytes_max: network.request_bytes_max,
-        idle_max: network.connection_idle_max.unwrap_or(IDLE_MAX_FOR_EVER),
-        memory: RequestMemory::new(network.queued_request_bytes_max),
-        stop: stop.clone(),
-    };
-    let next_worker = Arc::new(AtomicUsize::new(0));
-    for (endpoint, listener) in bound {
-        let acceptor = Acceptor {
-            workers: workers.clone(),
-            quota: broker.connections.clone(),
-            settings: settings.clone(),
-            next_worker: next_worker.clone(),
-            metrics: broker.metrics.clone(),
-        };
-        let name: Arc<str> = endpoint.listener.as_str().into();
-        let (broker, stop) = (broker.clone(), stop.clone());
-        let context_for = move |peer| {
-            broker.metrics.connection_opened(&name);
-            Arc::new(ConnectionContext { broker: broker.clone(), listener: name.clone(), peer })
-        };
-        tokio::spawn(async move {
-            if let Err(error) = acceptor.run(listener, context_for, stop).await {
-                tracing::error!(listener = %host_port(&endpoint.host, endpoint.port), "the listener ended: {error}");
-            }
-        });
     }
 }
 
@@ -353,11 +242,15 @@ impl Broker {
         self.metrics.add_probe(move |gauges| groups.report(gauges));
     }
 
-    /// Waits until this broker knows its controller, and if it is the controller itself, until it knows its partitions:
-    /// its first client would otherwise be told that nothing exists. Another controller can tell us only once we serve.
+    /// Waits until this broker has heard from the controller: its first client would otherwise be told that nothing
+    /// exists. The controller is heard already, and may be this broker itself.
     async fn wait_for_controller(&self) {
         let Some(controller) = self.controller() else { return };
-        if tokio::time::timeout(CONTROLLER_WAIT, controller.elected()).await.is_err() {
+        let heard = async {
+            controller.elected().await;
+            self.metadata.wait_for(|image| image.controller).await
+        };
+        if tokio::time::timeout(CONTROLLER_WAIT, heard).await.is_err() {
             tracing::warn!("no controller within {CONTROLLER_WAIT:?}; clients are served without one");
         }
     }
