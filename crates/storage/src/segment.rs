@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 
 use crate::batch::BatchMeta;
 use crate::error::StorageError;
@@ -60,6 +60,8 @@ impl Home {
 }
 
 const UNKNOWN: u32 = u32::MAX;
+/// Entries of an index that are written together.
+const UNWRITTEN_MAX: usize = 32;
 const UNKNOWN_TIMESTAMP: i64 = i64::MIN;
 
 /// One segment. `size` and the entry counts only grow while it is active; truncation sets them back under the log's lock.
@@ -69,9 +71,33 @@ pub(crate) struct Segment {
     cache: Arc<FileCache>,
     slots: [FileSlot; 3],
     size: AtomicU64,
+    /// Counted with those that are not written yet.
     index_entries: AtomicU32,
     time_entries: AtomicU32,
     largest_timestamp: AtomicI64,
+    /// Index entries that are not in their files yet.
+    unwritten: Mutex<Unwritten>,
+}
+
+/// Entries of the offset and the time index on their way to the files.
+///
+/// With batches above `index.interval.bytes` each append has an entry in both indexes. Writing them one by one made two
+/// of the five system calls of a small append. A crash loses what is here: look-ups then scan a little further, as they
+/// do after any crash that is not followed by a rebuild.
+#[derive(Default)]
+struct Unwritten {
+    index: Vec<u8>,
+    times: Vec<u8>,
+}
+
+impl Unwritten {
+    fn of(&mut self, kind: Kind) -> Option<&mut Vec<u8>> {
+        match kind {
+            Kind::Log => None,
+            Kind::Index => Some(&mut self.index),
+            Kind::TimeIndex => Some(&mut self.times),
+        }
+    }
 }
 
 impl Drop for Segment {
@@ -94,6 +120,7 @@ impl Segment {
             index_entries: AtomicU32::new(UNKNOWN),
             time_entries: AtomicU32::new(UNKNOWN),
             largest_timestamp: AtomicI64::new(UNKNOWN_TIMESTAMP),
+            unwritten: Mutex::default(),
         })
     }
 
@@ -128,8 +155,14 @@ impl Segment {
         names::file_path(&self.home.path(), self.base, names::TXN_INDEX)
     }
 
-    /// The open file; opened if need be. An index file that is missing is created empty.
+    /// The open file; opened if need be. An index file that is missing is created empty; it holds all entries that
+    /// were added before.
     pub(crate) fn file(self: &Arc<Self>, kind: Kind) -> Result<Arc<File>, StorageError> {
+        self.write_entries(kind)?;
+        self.open_file(kind)
+    }
+
+    fn open_file(self: &Arc<Self>, kind: Kind) -> Result<Arc<File>, StorageError> {
         if let Some(file) = self.slot(kind).get() {
             return Ok(file);
         }
@@ -342,25 +375,61 @@ impl Segment {
     }
 
     pub(crate) fn append_index(self: &Arc<Self>, last: i64, position: u64) -> Result<(), StorageError> {
-        let entries = self.index_entries(ReadMode::MayBlock)?;
+        // Learned before the first entry is added: the files are counted only while all entries are in them.
+        self.index_entries(ReadMode::MayBlock)?;
         let entry = IndexEntry { relative: (last - self.base) as u32, position: position as u32 };
-        self.write_entry(Kind::Index, entries, &entry.to_bytes())?;
-        self.index_entries.store(entries + 1, Ordering::Release);
-        Ok(())
+        if self.add_entry(Kind::Index, &entry.to_bytes()) < UNWRITTEN_MAX { Ok(()) } else { self.write_all_entries() }
     }
 
     pub(crate) fn append_time(self: &Arc<Self>, timestamp: i64, offset: i64) -> Result<(), StorageError> {
-        let entries = self.time_entries(ReadMode::MayBlock)?;
+        self.time_entries(ReadMode::MayBlock)?;
         let entry = TimeEntry { timestamp, relative: (offset - self.base) as u32 };
-        self.write_entry(Kind::TimeIndex, entries, &entry.to_bytes())?;
-        self.time_entries.store(entries + 1, Ordering::Release);
+        self.add_entry(Kind::TimeIndex, &entry.to_bytes());
         Ok(())
     }
 
-    fn write_entry(self: &Arc<Self>, kind: Kind, entries: u32, bytes: &[u8]) -> Result<(), StorageError> {
-        let file = self.file(kind)?;
-        let position = u64::from(entries) * bytes.len() as u64;
-        file.write_all_at(bytes, position).map_err(|e| self.io_error("write", kind, e))
+    /// Returns how many entries are not written yet.
+    fn add_entry(&self, kind: Kind, entry: &[u8]) -> usize {
+        let mut unwritten = self.unwritten.lock();
+        let Some((bytes, counter)) = unwritten.of(kind).zip(self.counter(kind)) else { return 0 };
+        bytes.extend_from_slice(entry);
+        counter.fetch_add(1, Ordering::AcqRel);
+        bytes.len() / entry.len()
+    }
+
+    fn counter(&self, kind: Kind) -> Option<&AtomicU32> {
+        match kind {
+            Kind::Log => None,
+            Kind::Index => Some(&self.index_entries),
+            Kind::TimeIndex => Some(&self.time_entries),
+        }
+    }
+
+    /// Writes the entries of both indexes that are not in their files yet.
+    pub(crate) fn write_all_entries(self: &Arc<Self>) -> Result<(), StorageError> {
+        self.write_entries(Kind::Index)?;
+        self.write_entries(Kind::TimeIndex)
+    }
+
+    /// Entries that cannot be written are given up: the index stays sparser.
+    fn write_entries(self: &Arc<Self>, kind: Kind) -> Result<(), StorageError> {
+        let size = if kind == Kind::Index { index::OFFSET_BYTES } else { index::TIME_BYTES };
+        // Held during the write: whoever opens the file meanwhile must find it complete.
+        let mut unwritten = self.unwritten.lock();
+        let Some((bytes, counter)) = unwritten.of(kind).zip(self.counter(kind)) else { return Ok(()) };
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        let count = bytes.len() as u64 / size;
+        let position = (u64::from(counter.load(Ordering::Acquire)) - count) * size;
+        let written = self
+            .open_file(kind)
+            .and_then(|file| file.write_all_at(bytes, position).map_err(|e| self.io_error("write", kind, e)));
+        if written.is_err() {
+            counter.fetch_sub(count as u32, Ordering::AcqRel);
+        }
+        bytes.clear();
+        written
     }
 
     /// Cuts both index files to these numbers of entries.

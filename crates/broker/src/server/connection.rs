@@ -17,6 +17,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use whimbrel_wire::Frame;
@@ -231,12 +232,15 @@ async fn read_some(stream: &mut TcpStream, frames: &mut FrameBuffer, settings: &
             Ok(ready) => ready?,
             Err(_) => return Err(End::Quiet),
         }
-        match stream.try_read_buf(frames.space()?) {
-            Ok(0) => return Err(End::Quiet),
-            Ok(_) => return Ok(()),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(error.into()),
+        // `read_buf`, and not `try_read_buf`: it takes a read that leaves room in the buffer for the end of what there
+        // is, where the other one tries again and is told so by one more system call.
+        let mut reading = std::pin::pin!(stream.read_buf(frames.space()?));
+        match poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await {
+            Poll::Ready(Ok(0)) => return Err(End::Quiet),
+            Poll::Ready(read) => return read.map(|_| ()).map_err(End::from),
+            Poll::Pending => {}
         }
+        frames.release();
     }
 }
 

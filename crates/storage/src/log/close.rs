@@ -28,6 +28,7 @@ impl Log {
         // An untouched log is as its last stop left it.
         let Some(active) = state.active.as_deref_mut() else { return Ok(false) };
         active.add_time_entry(&segment)?;
+        segment.write_all_entries()?;
         Ok(true)
     }
 

@@ -63,8 +63,9 @@ impl Log {
         let segment =
             Segment::create(self.home.clone(), self.cache.clone(), base).map_err(|e| self.dir.write_failed(e))?;
         // Kafka deletes a segment by the time in this last entry.
-        if let Err(error) = state.active(now_ms, config)?.add_time_entry(&old) {
-            tracing::warn!(error = %crate::dir::describe(&error), "the closing time index entry was not written");
+        let closed = state.active(now_ms, config)?.add_time_entry(&old).and_then(|()| old.write_all_entries());
+        if let Err(error) = closed {
+            tracing::warn!(error = %crate::dir::describe(&error), "the last index entries were not written");
         }
         old.forget_largest_timestamp();
         state.segments.push(segment);
