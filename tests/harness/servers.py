@@ -1,6 +1,6 @@
 """Starts and ends the servers of the tests: Whimbrel, its keeper, and the real Apache Kafka and Apache ZooKeeper.
 
-Every server listens on a free loopback port, writes its output to a file in its own folder, and is ended by its process
+Every server listens on a free port of its place (loopback, unless it is told of another), writes its output to a file in its own folder, and is ended by its process
 id. A server keeps its port and its data over `kill()` and `start()`, so that its clients can come back to it.
 """
 
@@ -12,6 +12,7 @@ import subprocess
 import time
 
 from . import wire
+from .network import LOOPBACK
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LOG4J = ROOT / "tests" / "java" / "log4j.properties"
@@ -40,12 +41,6 @@ class ServerError(Exception):
     """A server did not start, or did not stop; the text names its log file."""
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 def wait_until(condition, seconds, what):
     """Waits for `condition()` to be true; raises `ServerError` naming `what` when `seconds` have passed."""
     deadline = time.monotonic() + seconds
@@ -60,10 +55,11 @@ class Server:
 
     name = "server"
 
-    def __init__(self, folder):
+    def __init__(self, folder, place=LOOPBACK):
         self.folder = pathlib.Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.port = free_port()
+        self.place = place
+        self.port = place.free_port()
         self.log_path = self.folder / f"{self.name}.log"
         self.process = None
 
@@ -82,7 +78,7 @@ class Server:
 
     @property
     def address(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.place.host}:{self.port}"
 
     def alive(self):
         return self.process is not None and self.process.poll() is None
@@ -91,7 +87,7 @@ class Server:
         """Starts the process and returns at once."""
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen(
-                [str(word) for word in self.command()],
+                [str(word) for word in (*self.place.prefix, *self.command())],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -130,6 +126,13 @@ class Server:
             self.kill()
             raise ServerError(f"{self.name} did not stop within {STOP_SECONDS_MAX} s") from error
 
+    def freeze(self):
+        """SIGSTOP: the process is there, its connections too, and nothing answers."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def restart_after_kill(self):
         self.kill()
         self.start()
@@ -166,16 +169,86 @@ class ZooKeeper(JavaServer):
     main_class = "org.apache.zookeeper.server.quorum.QuorumPeerMain"
     heap = "256m"
 
+    def settings(self):
+        return {
+            "dataDir": self.folder / "zookeeper-data",
+            "clientPort": self.port,
+            "clientPortAddress": self.place.host,
+            "tickTime": TICK_TIME_MS,
+            "admin.enableServer": "false",
+            "4lw.commands.whitelist": "*",
+            "maxClientCnxns": 0,
+        }
+
     def command(self):
         config = self.folder / "zoo.cfg"
-        config.write_text(
-            f"dataDir={self.folder}/zookeeper-data\nclientPort={self.port}\nclientPortAddress=127.0.0.1\n"
-            f"tickTime={TICK_TIME_MS}\nadmin.enableServer=false\n4lw.commands.whitelist=*\nmaxClientCnxns=0\n"
-        )
+        config.write_text("".join(f"{key}={value}\n" for key, value in self.settings().items()))
         return self.java([config])
 
     def ready(self):
         return answers_ruok(self.port)
+
+
+class EnsembleMember(ZooKeeper):
+    """One of several Apache ZooKeepers that vote. `number` counts from 1."""
+
+    heap = "128m"
+
+    def __init__(self, folder, place, number, session_ms_max):
+        super().__init__(folder, place)
+        self.number, self.session_ms_max = number, session_ms_max
+        self.vote_ports = place.free_port(), place.free_port()
+        self.members = []
+
+    def settings(self):
+        others = {f"server.{member.number}": "{}:{}:{}".format(member.place.host, *member.vote_ports) for member in self.members}
+        limits = {"initLimit": 20, "syncLimit": 6, "maxSessionTimeout": self.session_ms_max}
+        return {**super().settings(), **limits, **others}
+
+    def command(self):
+        data = self.folder / "zookeeper-data"
+        data.mkdir(exist_ok=True)
+        (data / "myid").write_text(f"{self.number}\n")
+        return super().command()
+
+    def mode(self):
+        """`leader`, `follower`, or `None` while it does not serve (there is no majority)."""
+        try:
+            answer = four_letter_word(self.place.host, self.port, b"srvr")
+        except OSError:
+            return None
+        return next((line.split()[1] for line in answer.splitlines() if line.startswith("Mode:")), None)
+
+    def ready(self):
+        return self.mode() is not None
+
+
+class Ensemble:
+    """Apache ZooKeepers, one in each place, that form one service."""
+
+    def __init__(self, folder, places, session_ms_max=60_000):
+        folder = pathlib.Path(folder)
+        self.members = [
+            EnsembleMember(folder / f"zookeeper-{number}", place, number, session_ms_max) for number, place in enumerate(places, 1)
+        ]
+        for member in self.members:
+            member.members = self.members
+
+    @property
+    def address(self):
+        return ",".join(member.address for member in self.members)
+
+    def start(self):
+        for member in self.members:
+            if not member.alive():
+                member.spawn()
+        for member in self.members:
+            member.wait_ready()
+        return self
+
+    def end(self):
+        for member in self.members:
+            member.kill()
 
 
 class Keeper(Server):
@@ -197,8 +270,8 @@ class Keeper(Server):
 class Broker(Server):
     """A Kafka broker on `data`, with `properties` over the common ones."""
 
-    def __init__(self, folder, properties=None, data=None):
-        super().__init__(folder)
+    def __init__(self, folder, properties=None, data=None, place=LOOPBACK):
+        super().__init__(folder, place)
         self.data = pathlib.Path(data) if data else self.folder / "data"
         self.properties = dict(properties or {})
 
@@ -216,7 +289,7 @@ class Broker(Server):
         return path
 
     def ready(self):
-        return wire.broker_answers(self.port)
+        return wire.broker_answers(self.port, self.place.host)
 
 
 class Kafka(Broker, JavaServer):
@@ -225,8 +298,8 @@ class Kafka(Broker, JavaServer):
     name = "kafka"
     main_class = "kafka.Kafka"
 
-    def __init__(self, folder, properties=None, data=None, zookeeper=None):
-        super().__init__(folder, properties, data)
+    def __init__(self, folder, properties=None, data=None, zookeeper=None, place=LOOPBACK):
+        super().__init__(folder, properties, data, place)
         self.own_zookeeper = None if zookeeper else ZooKeeper(self.folder)
         self.zookeeper = zookeeper or self.own_zookeeper
 
@@ -244,7 +317,8 @@ class Kafka(Broker, JavaServer):
     def start(self):
         # Kafka refuses to register while the session of its killed self lives.
         if self.process is not None and self.process.returncode == -signal.SIGKILL:
-            time.sleep(SESSION_TIMEOUT_MS / 1000 + 2 * TICK_TIME_MS / 1000)
+            session_ms = int(self.all_properties()["zookeeper.session.timeout.ms"])
+            time.sleep((session_ms + 2 * TICK_TIME_MS) / 1000)
         return super().start()
 
     def stop(self):
@@ -263,8 +337,8 @@ class Whimbrel(Broker):
 
     name = "whimbrel"
 
-    def __init__(self, folder, properties=None, data=None, zookeeper=None):
-        super().__init__(folder, properties, data)
+    def __init__(self, folder, properties=None, data=None, zookeeper=None, place=LOOPBACK):
+        super().__init__(folder, properties, data, place)
         self.zookeeper = zookeeper
 
     def all_properties(self):
@@ -284,14 +358,22 @@ def whimbrel_binary():
     return os.environ["WHIMBREL"]
 
 
-def answers_ruok(port):
+def answers_ruok(port, host="127.0.0.1"):
     """Whether a ZooKeeper server on `port` says that it is well."""
     try:
-        with socket.create_connection(("127.0.0.1", port), timeout=2) as connection:
-            connection.sendall(b"ruok")
-            return connection.recv(4) == b"imok"
+        return four_letter_word(host, port, b"ruok") == "imok"
     except OSError:
         return False
+
+
+def four_letter_word(host, port, word):
+    """What a ZooKeeper server answers to one of its four-letter commands."""
+    with socket.create_connection((host, port), timeout=2) as connection:
+        connection.sendall(word)
+        answer = b""
+        while piece := connection.recv(4096):
+            answer += piece
+        return answer.decode()
 
 
 def broker_under_test(folder, properties=None, **options):

@@ -5,6 +5,7 @@ import struct
 
 API_VERSIONS = 18
 METADATA = 3
+FIND_COORDINATOR = 10
 
 
 def string(text):
@@ -63,19 +64,87 @@ def closed_by_peer(connection, timeout):
         return False
 
 
-def connect(port, timeout=10):
-    connection = socket.create_connection(("127.0.0.1", port), timeout=timeout)
+def connect(port, timeout=10, host="127.0.0.1"):
+    connection = socket.create_connection((host, port), timeout=timeout)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return connection
 
 
-def broker_answers(port):
+def broker_answers(port, host="127.0.0.1"):
     """Whether a broker on `port` answers a Metadata request that names at least one broker."""
     try:
-        with connect(port, timeout=2) as connection:
+        with connect(port, timeout=2, host=host) as connection:
             connection.sendall(metadata_request(1, topics=[]))
             _, body = receive_frame(connection)
             (brokers,) = struct.unpack(">i", body[:4])
             return brokers > 0
     except OSError:
         return False
+
+
+class Reader:
+    """Takes the fields of a response, before the flexible versions, one after the other."""
+
+    def __init__(self, body):
+        self.body, self.at = body, 0
+
+    def take(self, form):
+        (value,) = struct.unpack_from(f">{form}", self.body, self.at)
+        self.at += struct.calcsize(f">{form}")
+        return value
+
+    def string(self):
+        length = self.take("h")
+        if length < 0:
+            return None
+        self.at += length
+        return self.body[self.at - length : self.at].decode()
+
+    def array(self, element):
+        return [element() for _ in range(self.take("i"))]
+
+    def int32(self):
+        return self.take("i")
+
+
+def cluster_metadata(host, port, timeout=1.0):
+    """What one broker tells of the cluster: `{"brokers": {id: (host, port)}, "controller": id, "partitions": {(topic,
+    index): {"leader", "epoch", "replicas", "isr", "error"}}}`. Metadata v7, of every topic."""
+    with connect(port, timeout, host) as connection:
+        connection.sendall(request(METADATA, 7, 1, struct.pack(">i?", -1, False)))
+        _, body = receive_frame(connection)
+    reader = Reader(body)
+    reader.int32()
+    brokers = {}
+
+    def broker():
+        number = reader.int32()
+        brokers[number] = (reader.string(), reader.int32())
+        reader.string()
+
+    reader.array(broker)
+    reader.string()
+    controller = reader.int32()
+    partitions = {}
+
+    def partition(topic):
+        error, index, leader, epoch = reader.take("h"), reader.int32(), reader.int32(), reader.int32()
+        replicas, isr, _ = reader.array(reader.int32), reader.array(reader.int32), reader.array(reader.int32)
+        partitions[topic, index] = {"leader": leader, "epoch": epoch, "replicas": replicas, "isr": isr, "error": error}
+
+    def topic():
+        _, name, _ = reader.take("h"), reader.string(), reader.take("b")
+        reader.array(lambda: partition(name))
+
+    reader.array(topic)
+    return {"brokers": brokers, "controller": controller, "partitions": partitions}
+
+
+def coordinator_of(host, port, group, timeout=1.0):
+    """The id of the broker that coordinates a group, or -1 while there is none. FindCoordinator v0."""
+    with connect(port, timeout, host) as connection:
+        connection.sendall(request(FIND_COORDINATOR, 0, 1, string(group)))
+        _, body = receive_frame(connection)
+    reader = Reader(body)
+    error, number = reader.take("h"), reader.int32()
+    return -1 if error else number
