@@ -45,12 +45,20 @@ class Client:
         self.history = History(folder, name)
         self.partitions = settings["partitions"]
         self.topic = settings["topic"]
+        self.deadline = None
 
     def config(self, **more):
         return {"bootstrap.servers": self.settings["bootstrap"], **BASE, **more}
 
     def stopping(self):
         return os.path.exists(os.path.join(self.folder, "stop"))
+
+    def finished(self):
+        """Whether a group member may end: everything is processed, or waited for long enough."""
+        if self.deadline is None and self.stopping():
+            self.deadline = time.monotonic() + FINISH_SECONDS_MAX
+        over = self.deadline is not None and self.deadline <= time.monotonic()
+        return over or os.path.exists(os.path.join(self.folder, "processed"))
 
     def place(self, partition):
         return {"topic": self.topic, "partition": partition}
@@ -63,21 +71,23 @@ class Load(Client):
         idempotent, acks = self.settings["idempotent"], self.settings["acks"]
         in_flight = 5 if idempotent else 1
         self.history.write("producer", producer=self.name, idempotent=idempotent, ordered=True)
-        self.failures, self.open = 0, 0
+        self.failures, self.open, self.flushed = 0, 0, 0.0
         producer = Producer(self.config(**{
             "enable.idempotence": idempotent,
             "acks": acks,
             "max.in.flight": in_flight,
-            "linger.ms": 2,
+            "linger.ms": self.settings.get("linger_ms", 2),
             "compression.type": self.settings["codec"],
             # Nothing is given up while the broker is away.
             "message.timeout.ms": 300_000,
             "request.timeout.ms": 5000,
             "retries": 2_147_483_647,
+            **self.settings.get("client", {}),
         }))  # fmt: skip
         number, started = 0, time.monotonic()
         while not self.stopping():
             producer.poll(0)
+            self.flush_for_watchers()
             due = int((time.monotonic() - started) * self.settings["rate"])
             if number >= due or self.open >= RECORDS_IN_FLIGHT_MAX:
                 producer.poll(0.002)
@@ -91,6 +101,12 @@ class Load(Client):
         self.history.flush()
         assert left == 0, f"{left} records were never answered"
         assert not idempotent or not self.failures, f"{self.failures} records of an idempotent producer failed"
+
+    def flush_for_watchers(self):
+        """Somebody reads the acknowledgements while the run goes on, if `flush_seconds` is set."""
+        if self.settings.get("flush_seconds") and time.monotonic() >= self.flushed + self.settings["flush_seconds"]:
+            self.flushed = time.monotonic()
+            self.history.flush()
 
     def send(self, producer, number):
         partition = number % self.partitions
@@ -113,7 +129,6 @@ class Member(Client):
 
     def run(self):
         group = self.settings["group"]
-        self.assigned = {}
         reader = Consumer(self.config(**{
             "group.id": group,
             "enable.auto.commit": False,
@@ -126,12 +141,7 @@ class Member(Client):
             "check.crcs": True,
         }))  # fmt: skip
         reader.subscribe([self.topic], on_assign=self.note_committed)
-        deadline = None
-        while deadline is None or time.monotonic() < deadline:
-            if deadline is None and self.stopping():
-                deadline = time.monotonic() + FINISH_SECONDS_MAX
-            if os.path.exists(os.path.join(self.folder, "processed")):
-                break
+        while not self.finished():
             messages = [message for message in reader.consume(500, 0.1) if message.error() is None]
             if messages:
                 self.process(messages)
@@ -197,9 +207,10 @@ class Tail(Client):
     def ask_end(self, reader, part):
         asked = self.history.now()
         try:
-            _, end = reader.get_watermark_offsets(TopicPartition(self.topic, part), timeout=0.5, cached=False)
+            start, end = reader.get_watermark_offsets(TopicPartition(self.topic, part), timeout=0.5, cached=False)
         except KafkaException:
             return
+        self.history.write("start-offset", **self.place(part), offset=start, asked=asked)
         self.history.write("end-offset", **self.place(part), offset=end, asked=asked)
 
 

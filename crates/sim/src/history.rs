@@ -124,6 +124,37 @@ pub enum Event {
         offset: u64,
         asked: u64,
     },
+    /// The broker told, when asked at time `asked` or later, that a partition begins at `offset` (its log start offset).
+    StartOffset {
+        #[serde(flatten)]
+        partition: Partition,
+        offset: u64,
+        asked: u64,
+    },
+    /// A broker told who leads a partition in a leader epoch.
+    Leader {
+        #[serde(flatten)]
+        partition: Partition,
+        epoch: u32,
+        leader: u32,
+    },
+    /// After the run, a broker's copy of a partition has this batch: offsets `base..=last`, and a digest of its bytes.
+    Batch {
+        broker: u32,
+        #[serde(flatten)]
+        partition: Partition,
+        base: u64,
+        last: u64,
+        digest: String,
+    },
+    /// After the run, a broker's copy of a partition was read as a whole: offsets `from..to`.
+    Replica {
+        broker: u32,
+        #[serde(flatten)]
+        partition: Partition,
+        from: u64,
+        to: u64,
+    },
     /// The broker was killed, started, or became ready. For the reader of a history; nothing is checked.
     Broker { what: String },
 }

@@ -19,7 +19,18 @@ pub(super) struct Facts {
     /// Offsets that were read completely.
     pub drained: BTreeMap<Partition, (u64, u64)>,
     pub processed: BTreeMap<(String, Partition), BTreeSet<u64>>,
+    /// What each broker has on its disk.
+    pub copies: BTreeMap<Partition, BTreeMap<u32, Copy>>,
     commits: usize,
+}
+
+/// A broker's copy of a partition.
+#[derive(Debug, Default)]
+pub(super) struct Copy {
+    /// First offset, and the offset after the last; `None` until the copy is read as a whole.
+    pub range: Option<(u64, u64)>,
+    /// By base offset: the last offset, and the digest of the bytes.
+    pub batches: BTreeMap<u64, (u64, String)>,
 }
 
 impl Facts {
@@ -41,6 +52,7 @@ impl Facts {
             stored: self.stored.values().map(BTreeMap::len).sum(),
             processed: self.processed.values().map(BTreeSet::len).sum(),
             commits: self.commits,
+            replicas: self.copies.values().map(BTreeMap::len).sum(),
         }
     }
 
@@ -74,8 +86,22 @@ impl Facts {
                 self.processed.entry((group.clone(), partition.clone())).or_default().insert(*offset);
             }
             Event::Committed { .. } => self.commits += 1,
-            Event::FoundCommitted { .. } | Event::EndOffset { .. } | Event::Broker { .. } => {}
+            Event::Batch { broker, partition, base, last, digest } => {
+                self.copy(partition, *broker).batches.insert(*base, (*last, digest.clone()));
+            }
+            Event::Replica { broker, partition, from, to } => {
+                self.copy(partition, *broker).range = Some((*from, *to));
+            }
+            Event::FoundCommitted { .. }
+            | Event::EndOffset { .. }
+            | Event::StartOffset { .. }
+            | Event::Leader { .. }
+            | Event::Broker { .. } => {}
         }
+    }
+
+    fn copy(&mut self, partition: &Partition, broker: u32) -> &mut Copy {
+        self.copies.entry(partition.clone()).or_default().entry(broker).or_default()
     }
 
     fn read(&mut self, record: &Record, partition: &Partition, offset: u64, violations: &mut Vec<Violation>) {

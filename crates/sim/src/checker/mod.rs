@@ -1,4 +1,4 @@
-//! Holds a history against the promises of one broker (C1 to C4, C6 and C7).
+//! Holds a history against the promises of a broker, or of a cluster (C1 to C8).
 //!
 //! | check | promise |
 //! |---|---|
@@ -6,8 +6,10 @@
 //! | C2 | an idempotent producer's record is stored once |
 //! | C3 | an ordered producer's records are stored in the order in which they were sent |
 //! | C4 | nothing is read that was not sent there, or that certainly failed |
-//! | C6 | readers, high watermarks and committed offsets never go back; a commit is never beyond what was processed; a group processes everything |
+//! | C5 | below the high watermark, every replica has the same bytes |
+//! | C6 | readers, high watermarks, log starts and committed offsets never go back; a commit is never beyond what was processed; a group processes everything |
 //! | C7 | one offset holds one record, for every reader and every acknowledgement |
+//! | C8 | a leader epoch has one leader |
 //!
 //! One small function per promise, over one `Facts` that is collected from the events first.
 
@@ -15,6 +17,7 @@ mod delivery;
 mod facts;
 mod groups;
 mod order;
+mod replicas;
 #[cfg(test)]
 mod tests;
 
@@ -36,12 +39,18 @@ pub enum Violation {
     NeverSent { record: Record, partition: Partition, offset: u64 },
     #[error("C4: {record} was read at {partition}@{offset}, and had been refused")]
     ReadAfterFailure { record: Record, partition: Partition, offset: u64 },
+    #[error("C5: {partition}@{offset} has other bytes on broker {broker} than on broker {other}")]
+    ReplicaDiffers { partition: Partition, broker: u32, other: u32, offset: u64 },
+    #[error("C5: broker {broker} has {partition} up to {to}, below the high watermark {end}")]
+    ReplicaIsShort { partition: Partition, broker: u32, to: u64, end: u64 },
     #[error("C6: {reader} read {partition}@{offset} after @{before}")]
     ReaderWentBack { reader: String, partition: Partition, before: u64, offset: u64 },
     #[error("C6: {reader} read {partition}@{offset}, and then skipped to @{next}")]
     ReaderSkipped { reader: String, partition: Partition, offset: u64, next: u64 },
     #[error("C6: {partition} ended at {before}, and later at {offset}")]
     EndWentBack { partition: Partition, before: u64, offset: u64 },
+    #[error("C6: {partition} began at {before}, and later at {offset}")]
+    StartWentBack { partition: Partition, before: u64, offset: u64 },
     #[error("C6: group {group} committed {partition}@{before}, and was later told @{offset}")]
     CommitWentBack { group: String, partition: Partition, before: u64, offset: u64 },
     #[error("C6: group {group} was told to go on from {partition}@{offset}, and had processed only up to @{processed}")]
@@ -50,6 +59,8 @@ pub enum Violation {
     NeverProcessed { group: String, partition: Partition, offset: u64 },
     #[error("C7: {partition}@{offset} is {one} and also {other}")]
     TwoRecords { partition: Partition, offset: u64, one: Record, other: Record },
+    #[error("C8: {partition} has leader {one} in epoch {epoch}, and also {other}")]
+    TwoLeaders { partition: Partition, epoch: u32, one: u32, other: u32 },
     #[error("the history has no complete reading of {partition}")]
     NotDrained { partition: Partition },
 }
@@ -62,12 +73,18 @@ pub struct Counts {
     pub stored: usize,
     pub processed: usize,
     pub commits: usize,
+    /// Copies of partitions that were compared.
+    pub replicas: usize,
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sent, acknowledged, stored, processed, commits } = self;
-        write!(f, "{sent} sent, {acknowledged} acknowledged, {stored} stored, {processed} processed, {commits} commits")
+        let Self { sent, acknowledged, stored, processed, commits, replicas } = self;
+        write!(
+            f,
+            "{sent} sent, {acknowledged} acknowledged, {stored} stored, {processed} processed, {commits} commits, \
+             {replicas} replicas"
+        )
     }
 }
 
@@ -80,6 +97,8 @@ pub fn check(mut lines: Vec<Line>) -> (Counts, Vec<Violation>) {
     violations.extend(delivery::only_sent_records_are_read(&facts));
     violations.extend(order::producers_order_is_kept(&facts));
     violations.extend(order::readers_and_ends_go_forward(&lines));
+    violations.extend(replicas::replicas_are_equal(&facts));
+    violations.extend(replicas::epochs_have_one_leader(&lines));
     violations.extend(groups::commits_go_forward(&lines));
     violations.extend(groups::commits_follow_processing(&lines));
     violations.extend(groups::everything_is_processed(&facts));

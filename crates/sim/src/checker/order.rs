@@ -32,10 +32,11 @@ pub(super) fn producers_order_is_kept(facts: &Facts) -> Vec<Violation> {
     violations
 }
 
-/// C6 for readers, who see each offset once and in order, and for the ends that the broker tells.
+/// C6 for readers, who see each offset once and in order, and for the beginnings and ends that brokers tell.
 pub(super) fn readers_and_ends_go_forward(lines: &[Line]) -> Vec<Violation> {
     let mut positions: BTreeMap<(&str, &Partition), u64> = BTreeMap::new();
-    let mut ends: BTreeMap<&Partition, Vec<(u64, u64)>> = BTreeMap::new();
+    let mut ends = Told::default();
+    let mut starts = Told::default();
     let mut violations = Vec::new();
     for line in lines {
         match &line.event {
@@ -44,18 +45,39 @@ pub(super) fn readers_and_ends_go_forward(lines: &[Line]) -> Vec<Violation> {
                 violations.extend(before.and_then(|before| step(reader, partition, before, *offset)));
             }
             Event::EndOffset { partition, offset, asked } => {
-                let told = ends.entry(partition).or_default();
-                // Only what was known before the question was asked binds its answer.
-                let before = told.iter().filter(|(t, _)| t < asked).map(|(_, end)| *end).max();
-                if let Some(before) = before.filter(|before| offset < before) {
-                    violations.push(Violation::EndWentBack { partition: partition.clone(), before, offset: *offset });
-                }
-                told.push((line.t, *offset));
+                let before = ends.tell(partition, line.t, *offset, *asked);
+                violations.extend(before.map(|before| Violation::EndWentBack {
+                    partition: partition.clone(),
+                    before,
+                    offset: *offset,
+                }));
+            }
+            Event::StartOffset { partition, offset, asked } => {
+                let before = starts.tell(partition, line.t, *offset, *asked);
+                violations.extend(before.map(|before| Violation::StartWentBack {
+                    partition: partition.clone(),
+                    before,
+                    offset: *offset,
+                }));
             }
             _ => {}
         }
     }
     violations
+}
+
+/// Offsets that brokers told, each with the time of the answer.
+#[derive(Debug, Default)]
+struct Told<'a>(BTreeMap<&'a Partition, Vec<(u64, u64)>>);
+
+impl<'a> Told<'a> {
+    /// Notes an answer, and gives a larger one that was known before the question was asked: only that binds it.
+    fn tell(&mut self, partition: &'a Partition, t: u64, offset: u64, asked: u64) -> Option<u64> {
+        let told = self.0.entry(partition).or_default();
+        let before = told.iter().filter(|(t, _)| *t < asked).map(|(_, end)| *end).max();
+        told.push((t, offset));
+        before.filter(|before| offset < *before)
+    }
 }
 
 /// Offsets have no gaps here: no record is deleted, compacted or part of a transaction.

@@ -31,7 +31,19 @@ read final q 0 @1
 read final q 0 @2
 read final p 1 @3
 end @4
+start @0
+leader 1 epoch 0
+leader 2 epoch 1
 drained final 0..4
+batch 1 0..1 aa
+batch 1 2..3 bb
+replica 1 0..4
+batch 2 0..1 aa
+batch 2 2..3 bb
+batch 2 4..9 cc
+replica 2 0..10
+batch 3 2..3 bb
+replica 3 2..4
 ";
 
 /// The violations of a history in the short text above, one line each.
@@ -60,6 +72,18 @@ fn json(t: usize, line: &str) -> String {
         ["processed", g, _] => format!(r#""event":"processed","group":"{g}",{place},"offset":{offset}"#),
         ["committed", g, _] => format!(r#""event":"committed","group":"{g}",{place},"offset":{offset}"#),
         ["found", g, _] => format!(r#""event":"found-committed","group":"{g}",{place},"offset":{offset},"asked":{t}"#),
+        ["start", _] => format!(r#""event":"start-offset",{place},"offset":{offset},"asked":{t}"#),
+        ["leader", leader, "epoch", epoch] => {
+            format!(r#""event":"leader",{place},"epoch":{epoch},"leader":{leader}"#)
+        }
+        ["batch", broker, range, digest] => {
+            let (base, last) = range.split_once("..").unwrap();
+            format!(r#""event":"batch","broker":{broker},{place},"base":{base},"last":{last},"digest":"{digest}""#)
+        }
+        ["replica", broker, range] => {
+            let (from, to) = range.split_once("..").unwrap();
+            format!(r#""event":"replica","broker":{broker},{place},"from":{from},"to":{to}"#)
+        }
         ["end", _] => format!(r#""event":"end-offset",{place},"offset":{offset},"asked":{t}"#),
         ["drained", reader, range] => {
             let (from, to) = range.split_once("..").unwrap();
@@ -83,7 +107,8 @@ fn good_run_breaks_nothing() {
 
 #[test]
 fn acknowledged_record_that_is_missing_is_lost() {
-    let text = GOOD.replace("read final p 1 @3\n", "").replace("processed g @3\n", "").replace("0..4", "0..3");
+    let text =
+        GOOD.replace("read final p 1 @3\n", "").replace("processed g @3\n", "").replace("final 0..4", "final 0..3");
     assert_eq!(violations(&text), ["C1: p/1 was acknowledged at t-0@3, and is not there"]);
 }
 
@@ -186,7 +211,48 @@ fn offset_with_two_records_is_told() {
 
 #[test]
 fn partition_that_was_not_read_to_its_end_is_told() {
-    assert_eq!(with("drained final 0..4\n", ""), ["the history has no complete reading of t-0"]);
+    let without_replicas = GOOD.split("drained").next().unwrap();
+    assert_eq!(violations(without_replicas), ["the history has no complete reading of t-0"]);
+    assert_eq!(with("drained final 0..4\n", ""), ["the history has no complete reading of t-0"; 2]);
+}
+
+#[test]
+fn replica_with_other_bytes_is_told() {
+    assert_eq!(with("batch 2 2..3 bb", "batch 2 2..3 xx"), ["C5: t-0@2 has other bytes on broker 2 than on broker 1"]);
+    assert_eq!(with("batch 3 2..3 bb", "batch 3 2..2 bb"), ["C5: t-0@2 has other bytes on broker 3 than on broker 1"]);
+}
+
+#[test]
+fn replica_with_a_hole_is_told() {
+    assert_eq!(with("batch 2 0..1 aa\n", ""), ["C5: t-0@0 has other bytes on broker 2 than on broker 1"]);
+}
+
+#[test]
+fn replica_that_ends_below_the_high_watermark_is_told() {
+    let text = GOOD.replace("batch 3 2..3 bb\nreplica 3 2..4", "batch 3 2..2 bb\nreplica 3 2..3");
+    assert_eq!(
+        violations(&text),
+        [
+            "C5: broker 3 has t-0 up to 3, below the high watermark 4",
+            "C5: t-0@2 has other bytes on broker 3 than on broker 1",
+        ]
+    );
+    assert_eq!(with("replica 3 2..4\n", "")[0], "C5: broker 3 has t-0 up to 0, below the high watermark 4");
+}
+
+#[test]
+fn bytes_beyond_the_high_watermark_may_differ() {
+    assert!(with("replica 3 2..4", "batch 3 4..5 dd\nreplica 3 2..6").is_empty());
+}
+
+#[test]
+fn log_start_never_goes_back() {
+    assert_eq!(with("start @0", "start @2\nstart @1"), ["C6: t-0 began at 2, and later at 1"]);
+}
+
+#[test]
+fn epoch_with_two_leaders_is_told() {
+    assert_eq!(with("leader 2 epoch 1", "leader 2 epoch 0"), ["C8: t-0 has leader 1 in epoch 0, and also 2"]);
 }
 
 #[test]
