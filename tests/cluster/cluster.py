@@ -31,6 +31,9 @@ CLUSTER_PROPERTIES = {
     # A follower that hangs holds up acks=all for this long.
     "replica.lag.time.max.ms": "3000",
     "auto.leader.rebalance.enable": "false",
+    # The last broker that stops has nobody to give its leaderships to.
+    "controlled.shutdown.max.retries": "1",
+    "controlled.shutdown.retry.backoff.ms": "500",
 }
 
 
@@ -137,10 +140,20 @@ class Cluster:
 
     # --- what is done to it -------------------------------------------------------------------------------------------
 
-    def create_topic(self, topic, partitions, replicas=3, config=None):
-        admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+    def admin(self):
+        """To be kept in a variable: what it was asked for is given up when it goes."""
+        return AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
+
+    def create_topic(self, topic, partitions, replicas=3, config=None, wait=True):
+        """Creates a topic; `wait`: until every replica is in sync, which needs every broker."""
+        admin = self.admin()
         admin.create_topics([NewTopic(topic, partitions, replicas, config=config or {})], operation_timeout=30)[topic].result()
-        self.wait_in_sync()
+        if wait:
+            self.wait_in_sync()
+
+    def delete_topic(self, topic):
+        admin = self.admin()
+        admin.delete_topics([topic], operation_timeout=30)[topic].result()
 
     def wait_in_sync(self, seconds=SETTLE_SECONDS_MAX, preferred=False):
         """Every partition has a leader and all of its replicas in sync, and every broker says so."""

@@ -62,6 +62,7 @@ class Member(Client, ConsumerRebalanceListener):
     """A group member that notes what it processes before it commits it."""
 
     def run(self):
+        self.newly_assigned = []
         self.reader = KafkaConsumer(
             bootstrap_servers=self.settings["bootstrap"].split(","), group_id=self.settings["group"],
             enable_auto_commit=False, auto_offset_reset="earliest", session_timeout_ms=6000, heartbeat_interval_ms=300,
@@ -69,7 +70,9 @@ class Member(Client, ConsumerRebalanceListener):
         )  # fmt: skip
         self.reader.subscribe([self.topic], listener=self)
         while not self.finished():
-            for part, records in self.reader.poll(timeout_ms=100, max_records=500).items():
+            polled = self.reader.poll(timeout_ms=100, max_records=500)
+            self.note_committed()
+            for part, records in polled.items():
                 self.process(part, records)
         self.reader.close()
         self.history.flush()
@@ -78,11 +81,16 @@ class Member(Client, ConsumerRebalanceListener):
         pass
 
     def on_partitions_assigned(self, assigned):
-        """What the broker says the group goes on from, when it gives the partitions to this member."""
+        # Nothing can be asked in here: the client would wait for itself.
+        self.newly_assigned = list(assigned)
+
+    def note_committed(self):
+        """What the broker says the group goes on from, once it has given the partitions to this member."""
+        assigned, self.newly_assigned = self.newly_assigned, []
         for part in assigned:
             asked = self.history.now()
             try:
-                offset = self.reader.committed(part)
+                offset = self.reader.committed(part, timeout_ms=5000)
             except KafkaError:
                 continue
             if offset is not None:

@@ -55,6 +55,10 @@ func main() {
 		memberOfMixedGroup(os.Args[2], os.Args[3])
 		return
 	}
+	if len(os.Args) == 6 && os.Args[1] == "cluster" && os.Args[2] == "both" {
+		runClusterClient(os.Args[3], os.Args[4], os.Args[5])
+		return
+	}
 	only := ""
 	if len(os.Args) > 1 {
 		only = os.Args[1]
