@@ -45,7 +45,9 @@ class Load(Client):
 
         def acknowledged(metadata):
             self.open -= 1
-            self.history.write("ack", producer=self.name, number=number, **self.place(partition), offset=metadata.offset)
+            # A repetition that the broker recognized is acknowledged without an offset.
+            offset = metadata.offset if metadata.offset >= 0 else None
+            self.history.write("ack", producer=self.name, number=number, **self.place(partition), offset=offset)
 
         def failed(error):
             self.open -= 1

@@ -10,10 +10,15 @@ from harness.servers import LOG4J
 TOOL_SECONDS_MAX = 60
 
 
-def tool(name, *arguments, text=None, prefix=()):
-    """What the tool prints; it must end well within a minute, without an error."""
+def java_tool(name, *arguments):
+    """The command that runs a class out of Kafka's jars."""
     java = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Dlog4j.configuration=file:{LOG4J}"]
-    command = [*prefix, *java, "-cp", f"{os.environ['KAFKA_JARS']}/*", name, *map(str, arguments)]
+    return [*java, "-cp", f"{os.environ['KAFKA_JARS']}/*", name, *map(str, arguments)]
+
+
+def tool(name, *arguments, text=None):
+    """What the tool prints; it must end well within a minute, without an error."""
+    command = java_tool(name, *arguments)
     done = subprocess.run(command, input=text or "", capture_output=True, text=True, timeout=TOOL_SECONDS_MAX)
     assert done.returncode == 0, f"{name} {arguments}\n{done.stdout}\n{done.stderr}"
     return done.stdout

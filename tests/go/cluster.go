@@ -124,6 +124,10 @@ func (c *clusterClient) produce() {
 				return
 			}
 			answer["topic"], answer["partition"], answer["offset"] = record.Topic, record.Partition, record.Offset
+			if record.Offset < 0 {
+				// A repetition that the broker recognized is acknowledged without an offset.
+				answer["offset"] = nil
+			}
 			c.write("ack", answer)
 		})
 		number++

@@ -147,6 +147,33 @@ part_crash() {
   CHECK_HISTORY=${CARGO_TARGET_DIR:-$PWD/target}/debug/check-history "$PYTHON" -m crash.loop "$@"
 }
 
+# What the scenarios of a cluster need beside the brokers.
+need_cluster() {
+  need_python
+  need_kafka_jars
+  need_go
+  need_whimbrel
+  need_c_compiler
+  need_debian ip iproute2
+  need_debian iptables iptables
+  build_go_checks
+  mkdir -p "$TEST_DIR/classes/cluster"
+  javac -nowarn -d "$TEST_DIR/classes/cluster" -cp "$KAFKA_JARS/*" tests/java/cluster/*.java
+  cargo build --quiet --locked --package whimbrel-sim
+  export JAVA_CLIENT="$TEST_DIR/classes/cluster:$KAFKA_JARS/*" GO_CHECKS=$TEST_DIR/go-checks
+  export CHECK_HISTORY=${CARGO_TARGET_DIR:-$PWD/target}/debug/check-history
+}
+
+part_cluster() {
+  need_cluster
+  "$PYTHON" -m cluster "$@"
+}
+
+part_cluster_tools() {
+  need_cluster
+  "$PYTHON" -m cluster.check_tools "$@"
+}
+
 part_bench() {
   local WHIMBREL_PROFILE=${WHIMBREL_PROFILE:-release}
   need_python

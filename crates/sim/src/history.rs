@@ -64,13 +64,14 @@ pub enum Event {
         #[serde(flatten)]
         partition: Partition,
     },
-    /// The broker acknowledged a record.
+    /// The broker acknowledged a record. The offset is unknown if the acknowledgement answers a repetition that the
+    /// broker recognized as one: DUPLICATE_SEQUENCE_NUMBER carries none.
     Ack {
         #[serde(flatten)]
         record: Record,
         #[serde(flatten)]
         partition: Partition,
-        offset: u64,
+        offset: Option<u64>,
     },
     /// The producer gave a record up. `definite`: it was certainly not stored; otherwise it may have been.
     Fail {

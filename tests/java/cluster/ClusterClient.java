@@ -155,7 +155,9 @@ public final class ClusterClient {
             open.decrementAndGet();
             try {
                 if (error == null) {
-                    write(place(event("ack").put("producer", name).put("number", number), partition, metadata.offset()));
+                    ObjectNode event = place(event("ack").put("producer", name).put("number", number), partition, metadata.offset());
+                    // A repetition that the broker recognized is acknowledged without an offset.
+                    write(metadata.hasOffset() ? event : event.putNull("offset"));
                 } else {
                     failure.compareAndSet(null, error);
                     write(event("fail").put("producer", name).put("number", number).put("definite", false));

@@ -10,15 +10,26 @@ use crate::history::{Partition, Record};
 pub(super) fn acknowledged_records_are_there(facts: &Facts) -> Vec<Violation> {
     let mut violations = Vec::new();
     let mut unread = BTreeSet::new();
+    let anywhere: BTreeSet<(&Partition, &Record)> = facts
+        .stored
+        .iter()
+        .flat_map(|(partition, offsets)| offsets.values().map(move |record| (partition, record)))
+        .collect();
     for (record, partition, offset) in &facts.acknowledged {
         let Some((from, _)) = facts.drained.get(partition) else {
             unread.insert(partition);
             continue;
         };
-        let found = facts.stored.get(partition).and_then(|offsets| offsets.get(offset));
-        // What lies below `from` was deleted on purpose. What lies at or above the end is lost.
-        if *from <= *offset && found != Some(record) {
-            violations.push(Violation::Lost { record: record.clone(), partition: partition.clone(), offset: *offset });
+        let (record, partition) = (record.clone(), partition.clone());
+        let stored = facts.stored.get(&partition);
+        match offset {
+            // What lies below `from` was deleted on purpose. What lies at or above the end is lost.
+            Some(offset) if offset < from => {}
+            Some(offset) if stored.and_then(|offsets| offsets.get(offset)) == Some(&record) => {}
+            Some(offset) => violations.push(Violation::Lost { record, partition, offset: *offset }),
+            None if anywhere.contains(&(&partition, &record)) => {}
+            None if 0 < *from => {}
+            None => violations.push(Violation::LostSomewhere { record, partition }),
         }
     }
     violations.extend(unread.into_iter().map(|partition| Violation::NotDrained { partition: partition.clone() }));

@@ -13,7 +13,7 @@ pub(super) struct Facts {
     pub groups: Vec<(String, String)>,
     pub sent: BTreeMap<Record, Partition>,
     pub refused: BTreeSet<Record>,
-    pub acknowledged: Vec<(Record, Partition, u64)>,
+    pub acknowledged: Vec<(Record, Partition, Option<u64>)>,
     /// What readers found. Of two records at one offset, the first that was seen; the other is a violation already.
     pub stored: BTreeMap<Partition, BTreeMap<u64, Record>>,
     /// Offsets that were read completely.
@@ -121,6 +121,7 @@ impl Facts {
     fn acknowledgements_agree(&self, violations: &mut Vec<Violation>) {
         let mut at: BTreeMap<(&Partition, u64), &Record> = BTreeMap::new();
         for (record, partition, offset) in &self.acknowledged {
+            let Some(offset) = offset else { continue };
             let one = *at.entry((partition, *offset)).or_insert(record);
             if one != record {
                 violations.push(Violation::TwoRecords {

@@ -31,6 +31,8 @@ use crate::history::{Line, Partition, Record};
 pub enum Violation {
     #[error("C1: {record} was acknowledged at {partition}@{offset}, and is not there")]
     Lost { record: Record, partition: Partition, offset: u64 },
+    #[error("C1: {record} was acknowledged in {partition}, and is not there")]
+    LostSomewhere { record: Record, partition: Partition },
     #[error("C2: {record} of an idempotent producer is at {partition}@{first} and again at @{second}")]
     Duplicate { record: Record, partition: Partition, first: u64, second: u64 },
     #[error("C3: {earlier} was sent before {later}, and is stored behind it, at {partition}@{offset}")]

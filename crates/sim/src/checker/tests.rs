@@ -64,6 +64,9 @@ fn json(t: usize, line: &str) -> String {
         }
         ["group", name] => format!(r#""event":"group","group":"{name}","topic":"t""#),
         ["send", p, n] => format!(r#""event":"send","producer":"{p}","number":{n},{place}"#),
+        ["ack", p, n, "somewhere"] => {
+            format!(r#""event":"ack","producer":"{p}","number":{n},{place},"offset":null"#)
+        }
         ["ack", p, n, _] => format!(r#""event":"ack","producer":"{p}","number":{n},{place},"offset":{offset}"#),
         ["fail", p, n] => format!(r#""event":"fail","producer":"{p}","number":{n},"definite":true"#),
         ["read", reader, p, n, _] => {
@@ -115,6 +118,15 @@ fn acknowledged_record_that_is_missing_is_lost() {
 #[test]
 fn acknowledged_record_at_another_offset_is_lost() {
     assert_eq!(with("ack p 1 @3", "ack p 1 @2"), ["C1: p/1 was acknowledged at t-0@2, and is not there"]);
+}
+
+#[test]
+fn record_that_was_acknowledged_without_an_offset_is_somewhere() {
+    assert!(with("ack p 1 @3", "ack p 1 somewhere").is_empty());
+    assert_eq!(
+        with("send p 1", "send p 1\nsend p 2\nack p 2 somewhere"),
+        ["C1: p/2 was acknowledged in t-0, and is not there"]
+    );
 }
 
 #[test]
