@@ -7,7 +7,6 @@ import argparse
 import os
 import pathlib
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -17,7 +16,8 @@ import time
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from bench.measure import MIB, cpu_seconds, figure, idle_cpu_percent, median, open_files, rss_mib, table
+from bench import gaps, replicated
+from bench.measure import MIB, cpu_seconds, figure, idle_cpu_percent, median, open_files, produce, rss_mib, table, tool
 from harness.servers import Kafka, Whimbrel, wait_until
 
 # What producer-perf-test is told beyond its defaults.
@@ -30,18 +30,24 @@ WARM_UP_BYTES = 300_000_000
 LATENCY_SECONDS = 30
 PARTITIONS_MANY = 10_000
 IDLE_SECONDS = 15
-CLIENT_JAVA = ["java", "-Xms512m", "-Xmx512m", "-XX:+UseG1GC"]
 
 
 class Bench:
     def __init__(self, arguments):
         self.runs, self.root = arguments.runs, arguments.data
         self.codecs = arguments.codecs.split(",")
+        self.kills, self.kafka_rounds = arguments.kills, arguments.kafka_rounds
+        self.away_seconds, self.plots, self.session_ms = arguments.away, arguments.plots, arguments.session_ms
+        self.producer = [setting for setting in TUNED if "acks" not in setting] if arguments.tuned_producer else []
         self.kinds = [kind for kind in (Whimbrel, Kafka) if arguments.only in (None, kind.name)]
         Kafka.tuned_for_throughput = True
 
     def folder(self):
         return tempfile.mkdtemp(prefix="whimbrel-bench-", dir=self.root)
+
+    def session(self):
+        """The setting that --session-ms asks for."""
+        return {"zookeeper.session.timeout.ms": str(self.session_ms)} if self.session_ms else {}
 
     def broker(self, kind, folder, **properties):
         return kind(folder, properties)
@@ -50,13 +56,6 @@ class Bench:
 def admin_of(broker):
     """To be kept in a variable: what it was asked for is given up when it goes."""
     return AdminClient({"bootstrap.servers": broker.address, "log_level": 0})
-
-
-def tool(name, *arguments):
-    command = [*CLIENT_JAVA, "-cp", f"{os.environ['KAFKA_JARS']}/*", "-Dlog4j.configuration=file:/dev/null", name, *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600, stdin=subprocess.DEVNULL)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
 
 
 # --- start-up ------------------------------------------------------------------------------------------------------
@@ -173,19 +172,11 @@ def partitions(bench):
 # --- throughput and CPU --------------------------------------------------------------------------------------------
 
 
-def produce(broker, topic, record_bytes, codec, total_bytes, throughput=-1, settings=FOR_THROUGHPUT):
-    """Runs producer-perf-test; gives records per second, MB per second, p99 in ms, and the broker's CPU seconds."""
+def produce_at(broker, topic, record_bytes, codec, total_bytes, throughput=-1, settings=FOR_THROUGHPUT):
+    """`produce`; gives records per second, MB per second, p99 in ms, and the broker's CPU seconds."""
     before = cpu_seconds(broker.pid)
-    report = tool(
-        "org.apache.kafka.tools.ProducerPerformance", "--topic", topic, "--num-records", total_bytes // record_bytes,
-        "--record-size", record_bytes, "--throughput", throughput,
-        "--producer-props", f"bootstrap.servers={broker.address}", f"compression.type={codec}", *settings,
-    )  # fmt: skip
-    cpu = cpu_seconds(broker.pid) - before
-    last = report.strip().splitlines()[-1]
-    records_per_second = float(re.search(r"([\d.]+) records/sec", last)[1])
-    p99 = float(re.search(r"(\d+) ms 99th", last)[1])
-    return records_per_second, records_per_second * record_bytes / 1e6, p99, cpu
+    records, megabytes, percentiles = produce(broker.address, topic, record_bytes, codec, total_bytes, throughput, settings)
+    return records, megabytes, percentiles[99], cpu_seconds(broker.pid) - before
 
 
 def consume(broker, topic, count):
@@ -211,13 +202,13 @@ def throughput_of(bench, kind, record_bytes, codec):
     try:
         admin = admin_of(broker)
         new_topic(broker, "warm-up")
-        produce(broker, "warm-up", record_bytes, codec, WARM_UP_BYTES)
+        produce_at(broker, "warm-up", record_bytes, codec, WARM_UP_BYTES)
         consume(broker, "warm-up", WARM_UP_BYTES // record_bytes)
         results = []
         for run in range(bench.runs):
             topic = f"run-{run}"
             new_topic(broker, topic)
-            _, in_mb, _, in_cpu = produce(broker, topic, record_bytes, codec, RUN_BYTES)
+            _, in_mb, _, in_cpu = produce_at(broker, topic, record_bytes, codec, RUN_BYTES)
             out_mb, out_cpu = consume(broker, topic, RUN_BYTES // record_bytes)
             results.append((in_mb, in_cpu * 1e9 / RUN_BYTES, out_mb, out_cpu * 1e9 / RUN_BYTES))
             admin.delete_topics([topic])[topic].result()
@@ -242,7 +233,7 @@ def throughput(bench):
 
 
 def latency_run(broker, rate):
-    return produce(broker, "latency", 100, "none", 100 * rate * LATENCY_SECONDS, rate, FOR_LATENCY)
+    return produce_at(broker, "latency", 100, "none", 100 * rate * LATENCY_SECONDS, rate, FOR_LATENCY)
 
 
 def latency(bench):
@@ -253,7 +244,7 @@ def latency(bench):
             broker = bench.broker(kind, folder).start()
             try:
                 new_topic(broker, "latency")
-                produce(broker, "latency", 100, "none", WARM_UP_BYTES // 3)
+                produce_at(broker, "latency", 100, "none", WARM_UP_BYTES // 3)
                 runs = [latency_run(broker, rate) for _ in range(bench.runs)]
                 p99, reached = median([run[2] for run in runs]), median([run[0] for run in runs])
                 rows.append((f"{rate:,}", kind.name.capitalize(), figure(p99, 0), figure(reached, 0)))
@@ -264,7 +255,21 @@ def latency(bench):
     table("Latency of producer-perf-test, 100 B, acks=1, linger.ms=0, over 30 s with the client's own start", header, rows)
 
 
-FIGURES = {"startup": startup, "idle": idle, "partitions": partitions, "throughput": throughput, "latency": latency}
+FIGURES = {
+    "startup": startup,
+    "idle": idle,
+    "partitions": partitions,
+    "throughput": throughput,
+    "latency": latency,
+    "failover": gaps.failover,
+    "frozen": gaps.frozen,
+    "rolling": gaps.rolling,
+    "controller": gaps.controller,
+    "zookeeper-away": gaps.zookeeper_away,
+    "partitions-failover": gaps.partitions_failover,
+    "replicated-throughput": replicated.replicated_throughput,
+    "replicated-latency": replicated.replicated_latency,
+}
 
 
 def main():
@@ -275,6 +280,11 @@ def main():
     parser.add_argument("--only", choices=("whimbrel", "kafka"))
     parser.add_argument("--tuned-producer", action="store_true", help="throughput with " + " ".join(TUNED))
     parser.add_argument("--codecs", default="none,lz4", help="for throughput (default none,lz4)")
+    parser.add_argument("--kills", type=int, default=50, help="rounds of failover, frozen, rolling and controller")
+    parser.add_argument("--kafka-rounds", type=int, default=5, help="of these, for Kafka, which takes long")
+    parser.add_argument("--session-ms", type=int, help="zookeeper.session.timeout.ms of a cluster (default 18000)")
+    parser.add_argument("--away", type=int, default=600, metavar="SECONDS", help="how long ZooKeeper is away")
+    parser.add_argument("--plots", type=pathlib.Path, metavar="DIR", help="where plots of the gaps are written")
     arguments = parser.parse_args()
     if arguments.tuned_producer:
         FOR_THROUGHPUT[:] = TUNED

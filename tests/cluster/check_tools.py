@@ -58,9 +58,9 @@ def topics_have_three_replicas_in_sync():
 
 @checks.check
 def replicas_are_where_they_are_told_to_be():
-    topics("--create", "--topic", "manual", "--replica-assignment", "3:1,1:2:3,2")
-    assert {index: replicas for index, (_, replicas, _) in rows("manual").items()} == {0: [3, 1], 1: [1, 2, 3], 2: [2]}
-    topics("--alter", "--topic", "manual", "--partitions", 4, "--replica-assignment", "3:1,1:2:3,2,2:1")
+    topics("--create", "--topic", "manual", "--replica-assignment", "3:1,1:2,2:3")
+    assert {index: replicas for index, (_, replicas, _) in rows("manual").items()} == {0: [3, 1], 1: [1, 2], 2: [2, 3]}
+    topics("--alter", "--topic", "manual", "--partitions", 4, "--replica-assignment", "3:1,1:2,2:3,2:1")
     assert rows("manual")[3][1] == [2, 1]
 
 
@@ -70,7 +70,7 @@ def records_are_written_and_read_by_a_group():
     group = ("--group", "readers", "--from-beginning", "--max-messages", 200, "--timeout-ms", 30000)
     lines = ask("org.apache.kafka.tools.consumer.ConsoleConsumer", "--topic", "spread", *group).splitlines()
     assert sorted(lines) == sorted(f"line {number}" for number in range(200))
-    described = ask("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--describe", "--group", "readers")
+    described = ask("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", "--timeout", 30000, "--describe", "--group", "readers")
     ends = [line.split()[3:6] for line in described.splitlines() if " spread " in line]
     assert sum(int(row[0]) for row in ends) == 200 and all(row[2] == "0" for row in ends), described
     offsets = ask("org.apache.kafka.tools.GetOffsetShell", "--topic", "spread")
@@ -93,14 +93,15 @@ def a_topic_is_reassigned_and_verified():
 @checks.check
 def a_throttled_reassignment_is_listed_and_cancelled():
     topics("--create", "--topic", "slow", "--replica-assignment", "1:2")
-    performance = ("--topic", "slow", "--num-records", 3000, "--record-size", 1000, "--throughput", -1)
+    performance = ("--topic", "slow", "--num-records", 20000, "--record-size", 1000, "--throughput", -1)
     tool("org.apache.kafka.tools.ProducerPerformance", *performance, "--producer-props", f"bootstrap.servers={Bed.cluster.bootstrap}")
     wanted = {("slow", 0): [2, 3]}
     reassign(Bed.cluster, Bed.folder, wanted, "--throttle", 1000)
     listed = ask(REASSIGN, "--list")
     assert re.search(r"slow-0: replicas: \S+ adding: 3\. removing: 1", listed), listed
     cancel = ask(REASSIGN, "--reassignment-json-file", plan(Bed.folder, wanted), "--cancel")
-    assert "Successfully cancelled partition reassignments for: slow-0" in cancel, cancel
+    assert re.search("Successfully cancelled partition reassignments? for: slow-0", cancel), cancel
+    assert "None of the specified partition moves are active" not in cancel, cancel
     eventually(lambda: rows("slow")[0] == (1, [1, 2], [1, 2]), what="the replicas are the old ones")
     configs = ask("kafka.admin.ConfigCommand", "--describe", "--entity-type", "topics", "--entity-name", "slow")
     assert "throttled.replicas" not in configs, configs
