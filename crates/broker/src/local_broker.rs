@@ -29,6 +29,7 @@ impl ControlledBroker for Broker {
     fn update_metadata(&self, request: UpdateMetadataRequest) -> UpdateMetadataResponse {
         match self.replicas.update_metadata(&request) {
             Ok(deleted) => {
+                self.coordination.note_controller_epoch(request.header.controller_epoch);
                 self.groups.on_partitions_deleted(deleted);
                 UpdateMetadataResponse::default()
             }

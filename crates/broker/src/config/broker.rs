@@ -14,6 +14,7 @@ use super::listeners::Listeners;
 use super::setting::Setting;
 use super::table::*;
 use super::topic::TopicConfig;
+use crate::coordination::ZooKeeperAuth;
 
 /// Everything the broker was told, parsed. `layers` keeps what was given, for DescribeConfigs and dynamic changes.
 #[derive(Debug, Clone)]
@@ -45,6 +46,11 @@ pub struct CoordinationConfig {
     pub zookeeper_connect: Option<String>,
     pub session_timeout: Duration,
     pub connection_timeout: Duration,
+    /// Requests that may be under way at once.
+    pub in_flight_max: usize,
+    pub auth: Option<ZooKeeperAuth>,
+    /// Whether nodes are protected from all but the brokers.
+    pub set_acl: bool,
     /// The embedded keeper's address.
     pub keeper_listener: SocketAddr,
     /// The embedded keeper's directory; by default the first log directory.
@@ -234,9 +240,35 @@ impl Reader<'_> {
             zookeeper_connect: self.text(&ZOOKEEPER_CONNECT)?,
             session_timeout,
             connection_timeout,
+            in_flight_max: self.count(&ZOOKEEPER_MAX_IN_FLIGHT_REQUESTS)?,
+            set_acl: self.zookeeper_set_acl()?,
+            auth: self.zookeeper_auth()?,
             keeper_listener,
             keeper_dir: keeper_dir.unwrap_or(first_dir),
         })
+    }
+
+    fn zookeeper_auth(&self) -> Result<Option<ZooKeeperAuth>, ConfigError> {
+        let Some(text) = self.text(&WHIMBREL_ZOOKEEPER_AUTH)? else { return Ok(None) };
+        let (scheme, credentials) = text.split_once(':').unwrap_or((&text, ""));
+        if scheme.is_empty() || (scheme == "digest" && !credentials.contains(':')) {
+            // The value is a secret and not shown.
+            return Err(self.invalid(
+                &WHIMBREL_ZOOKEEPER_AUTH,
+                "(hidden)",
+                "a scheme and credentials: digest:user:password",
+            ));
+        }
+        Ok(Some(ZooKeeperAuth { scheme: scheme.to_owned(), credentials: credentials.to_owned() }))
+    }
+
+    fn zookeeper_set_acl(&self) -> Result<bool, ConfigError> {
+        let set_acl = self.get(&ZOOKEEPER_SET_ACL)?.bool();
+        if set_acl && self.zookeeper_auth()?.is_none() {
+            let allowed = "false while whimbrel.zookeeper.auth is unset: nobody could be let in";
+            return Err(self.invalid(&ZOOKEEPER_SET_ACL, "true", allowed));
+        }
+        Ok(set_acl)
     }
 
     fn network(&self) -> Result<NetworkConfig, ConfigError> {

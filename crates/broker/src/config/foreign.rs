@@ -26,7 +26,6 @@ static REFUSED: &[(&str, &str)] = &[
     ("authorizer.class.name", ""),
     ("process.roles", ""),
     ("zookeeper.metadata.migration.enable", "false"),
-    ("zookeeper.set.acl", "false"),
     ("zookeeper.ssl.client.enable", "false"),
 ];
 
@@ -164,7 +163,6 @@ pub static FAMILIES: &[Family] = &[
             "ssl.truststore.password",
             "ssl.truststore.type",
             "super.users",
-            "zookeeper.set.acl",
             "zookeeper.ssl.cipher.suites",
             "zookeeper.ssl.client.enable",
             "zookeeper.ssl.crl.enable",
@@ -350,7 +348,6 @@ pub static FAMILIES: &[Family] = &[
             "num.network.threads",
             "producer.purgatory.purge.interval.requests",
             "queued.max.requests",
-            "zookeeper.max.in.flight.requests",
         ],
     },
 ];

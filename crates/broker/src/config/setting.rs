@@ -75,6 +75,10 @@ impl Setting {
         Self::new(name, Kind::String)
     }
 
+    pub(super) const fn password(name: &'static str) -> Self {
+        Self::new(name, Kind::Password)
+    }
+
     pub(super) const fn choice(name: &'static str, words: &'static [&'static str]) -> Self {
         Self::new(name, Kind::Choice(words))
     }

@@ -18,7 +18,6 @@ use zookeeper_client::{Error, MultiWriteError, Stat};
 
 use super::codec::{ConfigNode, ControllerNode, config_change, decode_config_change};
 use super::error::CoordinationError;
-use super::session::SEQUENTIAL;
 use super::{Coordination, now_ms, paths};
 
 /// The settings that an entity has of its own, by Kafka's name.
@@ -230,7 +229,8 @@ impl Coordination {
     async fn notify_config_change(&self, entity: &ConfigEntity) -> Result<(), CoordinationError> {
         let data = config_change(&entity.to_string());
         let path = paths::CONFIG_CHANGE_PREFIX;
-        self.inner.session.call(path, async |client| client.create(path, &data, &SEQUENTIAL).await).await?;
+        let options = self.inner.session.sequential(path);
+        self.inner.session.call(path, async |client| client.create(path, &data, &options).await).await?;
         Ok(())
     }
 

@@ -13,6 +13,17 @@ pub enum CoordinationError {
     /// The session is gone and a new one is not yet there. Nothing was written in the old one after it ended.
     #[error("the ZooKeeper session is lost; a new one is being opened")]
     SessionLost,
+    #[error(
+        "ZooKeeper went backwards: its {what} is {now}, and this broker has seen {seen}. An older copy of its data is in \
+         use, or its servers lost some; going on could undo changes and lose records. Bring back the servers that have the \
+         newer data. If the older state is meant, stop all brokers and delete {} of each", file.display()
+    )]
+    WentBackwards { what: &'static str, now: String, seen: String, file: PathBuf },
+    #[error(
+        "{path}: ZooKeeper does not let this broker in: the node belongs to another identity; whimbrel.zookeeper.auth must \
+         be that of the brokers that made it"
+    )]
+    NotAllowed { path: String },
     #[error("{path}: {source}")]
     Operation { path: String, source: zookeeper_client::Error },
     #[error("{path} holds something else than Kafka writes there: {source}")]
@@ -37,6 +48,7 @@ impl CoordinationError {
         use zookeeper_client::Error;
         match source {
             Error::SessionExpired | Error::ClientClosed | Error::AuthFailed => Self::SessionLost,
+            Error::NoAuth => Self::NotAllowed { path: path.to_owned() },
             source => Self::Operation { path: path.to_owned(), source },
         }
     }

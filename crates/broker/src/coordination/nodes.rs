@@ -6,7 +6,6 @@ use whimbrel_model::Uuid;
 use zookeeper_client::{Client, Error, MultiWriteError, Stat};
 
 use super::error::CoordinationError;
-use super::session::PERSISTENT;
 use super::{Coordination, codec, paths};
 
 /// Requests that are under way at once. The server answers in order, so more would only grow its queue.
@@ -33,7 +32,7 @@ impl Coordination {
             let mut create = client.new_multi_writer();
             for path in &missing {
                 create
-                    .add_create(path, b"", &PERSISTENT)
+                    .add_create(path, b"", &self.inner.session.persistent(path))
                     .map_err(|source| CoordinationError::operation(path, source))?;
             }
             match create.commit().await {
@@ -51,14 +50,18 @@ impl Coordination {
         let result = self.inner.session.call(path, async |client| client.get_data(path).await).await;
         match result {
             Err(CoordinationError::Operation { source: Error::NoNode, .. }) => Ok(None),
-            result => result.map(Some),
+            result => {
+                let node = result?;
+                self.inner.progress.note_zxid(node.1.mzxid);
+                Ok(Some(node))
+            }
         }
     }
 
     /// Reads many nodes at once; those that do not exist are `None`. Results are in the order of `paths`.
     pub(super) async fn read_all(&self, paths: &[String]) -> Result<Vec<Option<(Vec<u8>, Stat)>>, CoordinationError> {
         let mut nodes = Vec::with_capacity(paths.len());
-        for chunk in paths.chunks(IN_FLIGHT_MAX) {
+        for chunk in paths.chunks(self.inner.session.in_flight_max()) {
             let client = self.inner.session.client();
             let pending: Vec<_> = chunk.iter().map(|path| client.get_data(path)).collect();
             for (path, answer) in chunk.iter().zip(pending) {
@@ -86,9 +89,11 @@ impl Coordination {
         if let Some((parent, _)) = path.rsplit_once('/')
             && !parent.is_empty()
         {
-            self.inner.session.call(parent, async |client| client.mkdir(parent, &PERSISTENT).await).await?;
+            let options = self.inner.session.persistent(parent);
+            self.inner.session.call(parent, async |client| client.mkdir(parent, &options).await).await?;
         }
-        match self.inner.session.call(path, async |client| client.create(path, data, &PERSISTENT).await).await {
+        let options = self.inner.session.persistent(path);
+        match self.inner.session.call(path, async |client| client.create(path, data, &options).await).await {
             Ok(_) => Ok(true),
             Err(CoordinationError::Operation { source: Error::NodeExists, .. }) => Ok(false),
             Err(error) => Err(error),

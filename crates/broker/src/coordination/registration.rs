@@ -4,14 +4,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::{info, warn};
-use whimbrel_model::{BrokerEpoch, NodeId};
+use whimbrel_model::{BrokerEpoch, ControllerEpoch, NodeId};
 use whimbrel_state::controller::Broker;
 use whimbrel_state::controller::control::Endpoint;
 use zookeeper_client::{Error, MultiWriteError, MultiWriteResult, Stat};
 
 use super::codec::{BrokerNode, FeatureNode};
 use super::error::{CoordinationError, RegistrationError};
-use super::session::EPHEMERAL;
 use super::{Coordination, now_ms, paths};
 
 /// Where a broker's id comes from, in this order: configured, stored, given by the cluster.
@@ -49,6 +48,23 @@ enum Attempt {
     Exists,
     /// The connection broke; whether the node is ours has to be read.
     Unknown,
+}
+
+/// How long an address of another registration has to accept a connection.
+const PROBE_WAIT: Duration = Duration::from_secs(1);
+
+/// Whether somebody listens where the registration says.
+async fn answers(found: &Found) -> bool {
+    let Some(node) = found.node.clone() else { return false };
+    let Ok(broker) = node.into_broker(NodeId::NONE, BrokerEpoch(found.stat.czxid)) else { return false };
+    for endpoint in &broker.endpoints {
+        let Ok(port) = u16::try_from(endpoint.port) else { continue };
+        let attempt = tokio::net::TcpStream::connect((&*endpoint.host, port));
+        if matches!(tokio::time::timeout(PROBE_WAIT, attempt).await, Ok(Ok(_))) {
+            return true;
+        }
+    }
+    false
 }
 
 /// A registration that was there first.
@@ -99,7 +115,13 @@ impl Coordination {
         let epoch = self.create_registration(&registration).await?;
         *self.inner.registration.lock() = Some(registration);
         self.set_broker_epoch(epoch);
+        self.inner.progress.note_zxid(epoch.0);
         Ok(epoch)
+    }
+
+    /// Hears of a controller epoch; one that coordination is behind is refused from then on.
+    pub fn note_controller_epoch(&self, epoch: ControllerEpoch) {
+        self.inner.progress.note_controller_epoch(epoch.0);
     }
 
     fn store_session(&self) -> Result<(), RegistrationError> {
@@ -139,7 +161,9 @@ impl Coordination {
         let json = BrokerNode::new(&registration.endpoints, rack, now_ms()).encode();
         let client = self.client();
         let mut multi = client.new_multi_writer();
-        let prepared = multi.add_create(path, b"", &EPHEMERAL).and_then(|()| multi.add_set_data(path, &json, Some(0)));
+        let prepared = multi
+            .add_create(path, b"", &self.inner.session.ephemeral(path))
+            .and_then(|()| multi.add_set_data(path, &json, Some(0)));
         prepared.map_err(|source| CoordinationError::operation(path, source))?;
         match multi.commit().await {
             Ok(results) => {
@@ -160,8 +184,9 @@ impl Coordination {
         Ok(node.map(|(json, stat)| Found { stat, node: BrokerNode::decode(&json).ok() }))
     }
 
-    /// Waits until a registration with our own addresses is gone: it can only be an earlier life of ours, on a directory
-    /// or machine that proves nothing. Any other is a different broker, and refused at once.
+    /// Waits until the registration of an earlier life is gone, which was on a directory or machine that proves nothing. A
+    /// registration with our own addresses can be nothing else, since we listen there. Any other may be a different
+    /// broker: one that answers at its addresses is refused at once, and one that is still registered at `deadline` then.
     async fn wait_for_expiry(
         &self,
         path: &str,
@@ -180,7 +205,7 @@ impl Coordination {
             session: found.stat.ephemeral_owner,
             ours: ours.addresses(),
         };
-        if theirs != ours.addresses() {
+        if theirs != ours.addresses() && answers(found).await {
             return Err(taken());
         }
         let watch = self.inner.session.call(path, async |client| {
@@ -195,8 +220,8 @@ impl Coordination {
         warn!(
             broker = ours.id.0,
             session = format!("{:#x}", stat.ephemeral_owner),
-            "a registration with this broker's addresses is still there, probably of a crash; waiting up to {left:?} \
-             for its ZooKeeper session to expire"
+            "a registration with this broker's id is still there, probably of a crash; waiting up to {left:?} for its \
+             ZooKeeper session to expire"
         );
         match tokio::time::timeout(left.max(Duration::from_millis(1)), watcher.changed()).await {
             Ok(_) => Ok(()),

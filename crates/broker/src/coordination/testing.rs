@@ -41,11 +41,26 @@ impl Ensemble {
         self.keeper = Some(keeper);
     }
 
+    /// A copy of all that is stored. The ensemble must be paused.
+    pub(crate) fn backup(&self) -> std::io::Result<tempfile::TempDir> {
+        let copy = tempfile::tempdir()?;
+        copy_files(self.dir.path(), copy.path())?;
+        Ok(copy)
+    }
+
+    /// Puts the copy in the place of what is stored. The ensemble must be paused.
+    pub(crate) fn restore(&self, copy: &Path) -> std::io::Result<()> {
+        copy_files(copy, self.dir.path())
+    }
+
     pub(crate) fn settings(&self) -> ConnectSettings {
         ConnectSettings {
             connect: format!("{}/some/chroot", self.at),
             session_timeout: Duration::from_millis(1000),
             connection_timeout: Duration::from_secs(10),
+            in_flight_max: 256,
+            auth: None,
+            set_acl: false,
         }
     }
 
@@ -53,6 +68,19 @@ impl Ensemble {
     pub(crate) async fn open(&self, dir: &Path) -> Coordination {
         Coordination::open(self.settings(), dir).await.expect("the keeper answers")
     }
+}
+
+fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            std::fs::create_dir_all(to.join(entry.file_name()))?;
+            copy_files(&entry.path(), &to.join(entry.file_name()))?;
+        } else {
+            std::fs::copy(entry.path(), to.join(entry.file_name()))?;
+        }
+    }
+    Ok(())
 }
 
 /// A registration on one plaintext listener.
@@ -70,6 +98,16 @@ impl Coordination {
     /// Waits until the present session has ended.
     pub(crate) async fn session_ended(&self) {
         self.inner.session.ended().await;
+    }
+
+    /// Has ZooKeeper end the present session, as when it heard nothing for too long.
+    pub(crate) async fn expire_session(&self, settings: &ConnectSettings) -> Result<(), zookeeper_client::Error> {
+        let (servers, _) = settings.connect.split_once('/').unwrap_or((&settings.connect, ""));
+        let session = self.client().session().clone();
+        // Whoever knows the session's password can take it over and close it.
+        drop(zookeeper_client::Client::connector().with_session(session).connect(servers).await?);
+        self.session_ended().await;
+        Ok(())
     }
 
     /// Removes `/controller`, whoever holds it.

@@ -237,3 +237,61 @@ async fn configuration_changes_are_heard() -> TestResult {
     tokio::time::timeout(PATIENCE, following).await??;
     Ok(())
 }
+
+#[tokio::test]
+async fn an_ensemble_that_was_away_finds_the_same_registration_again() -> TestResult {
+    let (mut ensemble, dir) = (Ensemble::start().await, tempfile::tempdir()?);
+    let coordination = ensemble.open(dir.path()).await;
+    let epoch = coordination.register(registration(1, 9092)).await?;
+    let mut sessions = coordination.sessions();
+    tokio::spawn(coordination.clone().keep_session());
+    ensemble.pause().await;
+    // Longer than the client waits before it gives its session up.
+    tokio::time::timeout(PATIENCE, coordination.session_ended()).await?;
+    ensemble.resume().await;
+    tokio::time::timeout(PATIENCE, sessions.changed()).await??;
+    assert_eq!(coordination.broker_epoch(), epoch);
+    assert_eq!(coordination.expirations(), 0);
+    assert_eq!(coordination.watch_brokers().await?.value[0].epoch, epoch);
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_expired_session_leads_to_a_new_registration() -> TestResult {
+    let (ensemble, dir) = (Ensemble::start().await, tempfile::tempdir()?);
+    let coordination = ensemble.open(dir.path()).await;
+    let before = coordination.register(registration(1, 9092)).await?;
+    let mut sessions = coordination.sessions();
+    tokio::spawn(coordination.clone().keep_session());
+    tokio::time::timeout(PATIENCE, coordination.expire_session(&ensemble.settings())).await??;
+    tokio::time::timeout(PATIENCE, sessions.changed()).await??;
+    assert!(before < coordination.broker_epoch());
+    assert_eq!(coordination.expirations(), 1);
+    assert_eq!(coordination.watch_brokers().await?.value[0].epoch, coordination.broker_epoch());
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_ensemble_that_went_backwards_is_refused() -> TestResult {
+    let (mut ensemble, dir, other) = (Ensemble::start().await, tempfile::tempdir()?, tempfile::tempdir()?);
+    let coordination = ensemble.open(dir.path()).await;
+    coordination.check_progress().await?;
+    ensemble.pause().await;
+    let copy = ensemble.backup()?;
+    ensemble.resume().await;
+    for topic in 0..200 {
+        coordination.create_topic(&format!("t{topic}"), &partitions(1), &BTreeMap::new()).await?;
+    }
+    coordination.check_progress().await?;
+    drop(coordination);
+    ensemble.pause().await;
+    ensemble.restore(copy.path())?;
+    ensemble.resume().await;
+
+    let refused = ensemble.open(dir.path()).await.check_progress().await;
+    let error = refused.err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(error.contains("went backwards") && error.contains("zookeeper-progress"), "{error}");
+    // Who has seen nothing of it cannot know.
+    assert!(ensemble.open(other.path()).await.check_progress().await.is_ok());
+    Ok(())
+}

@@ -10,7 +10,6 @@ use super::codec::{ConfigNode, TopicNode};
 use super::configs::Overrides;
 use super::error::CoordinationError;
 use super::nodes::random_uuid;
-use super::session::PERSISTENT;
 use super::{Coordination, paths};
 
 /// A topic's node, and its version for a guarded write.
@@ -72,10 +71,10 @@ impl Coordination {
             let config = if config_exists {
                 multi.add_set_data(&config_path, &config_json, None)
             } else {
-                multi.add_create(&config_path, &config_json, &PERSISTENT)
+                multi.add_create(&config_path, &config_json, &self.inner.session.persistent(&config_path))
             };
             config
-                .and_then(|()| multi.add_create(&topic_path, &topic_json, &PERSISTENT))
+                .and_then(|()| multi.add_create(&topic_path, &topic_json, &self.inner.session.persistent(&topic_path)))
                 .map_err(|source| CoordinationError::operation(&topic_path, source))?;
             match multi.commit().await {
                 Ok(_) => return Ok(id),
@@ -134,7 +133,7 @@ impl Coordination {
             // the next topic of that name.
             multi
                 .add_check_version(&topic_path, -1)
-                .and_then(|()| multi.add_create(&path, b"", &PERSISTENT))
+                .and_then(|()| multi.add_create(&path, b"", &self.inner.session.persistent(&path)))
                 .map_err(|source| CoordinationError::operation(&path, source))?;
             match multi.commit().await {
                 Ok(_) | Err(MultiWriteError::OperationFailed { source: Error::NodeExists, .. }) => return Ok(()),

@@ -50,7 +50,9 @@ impl ToErrorCode for CoordinationError {
             Self::Unreachable { .. } | Self::SessionLost | Self::Operation { .. } => ErrorCode::RequestTimedOut,
             Self::ControllerMoved => ErrorCode::NotController,
             // No client can do anything about what others wrote into coordination.
-            Self::Content { .. } => ErrorCode::UnknownServerError,
+            Self::Content { .. } | Self::NotAllowed { .. } => ErrorCode::UnknownServerError,
+            // Nothing was written, and the newer servers may come back.
+            Self::WentBackwards { .. } => ErrorCode::RequestTimedOut,
             Self::NotWritable(_) => ErrorCode::NotController,
             Self::TopicExists(_) => ErrorCode::TopicAlreadyExists,
             Self::UnknownTopic(_) => ErrorCode::UnknownTopicOrPartition,
@@ -61,7 +63,7 @@ impl ToErrorCode for CoordinationError {
 
 impl From<CoordinationError> for Refusal {
     fn from(error: CoordinationError) -> Self {
-        if matches!(error, CoordinationError::Content { .. }) {
+        if matches!(error, CoordinationError::Content { .. } | CoordinationError::NotAllowed { .. }) {
             tracing::error!("{error}");
         }
         Self::new(error.error_code(), error.to_string())

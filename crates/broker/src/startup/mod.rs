@@ -124,6 +124,7 @@ impl Broker {
         let (logs, load) = open_logs(&config).await?;
         let (keeper, coordination, connect) = connect(&config, &logs).await?;
         let (node_id, cluster_id) = identify(&config, &coordination).await?;
+        coordination.check_progress().await?;
         coordination.load_topic_configs().await?;
         let (of_all, of_this) = dynamic_config(&coordination, node_id).await?;
         let bound = bind_all(&config)?;
@@ -204,6 +205,9 @@ async fn connect(
         connect: servers.clone(),
         session_timeout: settings.session_timeout,
         connection_timeout: settings.connection_timeout,
+        in_flight_max: settings.in_flight_max,
+        auth: settings.auth.clone(),
+        set_acl: settings.set_acl,
     };
     let first = logs.dirs().first().map(|dir| dir.path.clone()).unwrap_or_default();
     let coordination = Coordination::open(connect, &first).await?;

@@ -34,6 +34,19 @@ settings! {
         .doc("How long to wait for the first connection to ZooKeeper, in milliseconds. Unset: \
               `zookeeper.session.timeout.ms`.");
 
+    ZOOKEEPER_MAX_IN_FLIGHT_REQUESTS = Setting::int("zookeeper.max.in.flight.requests", 1).default("256")
+        .differs("10", "reading the state of 100,000 partitions with ten requests at a time takes seconds, and a fail-over waits for it")
+        .doc("How many requests to ZooKeeper may be under way at once.");
+
+    ZOOKEEPER_SET_ACL = Setting::bool("zookeeper.set.acl").default("false")
+        .doc("Whether only brokers may change what they keep in ZooKeeper, and only they may read its secrets. Needs \
+              `whimbrel.zookeeper.auth`, the same on every broker.");
+
+    WHIMBREL_ZOOKEEPER_AUTH = Setting::password("whimbrel.zookeeper.auth")
+        .doc("As whom the broker speaks to ZooKeeper: a scheme and its credentials, such as `digest:kafka:secret` for \
+              user `kafka` (ZooKeeper's `addauth`). Kafka's own way, a JAAS file with a `Client` section, uses SASL and \
+              makes a different identity: nodes that Java brokers protected so cannot be changed with this one.");
+
     WHIMBREL_KEEPER_LISTENER = Setting::string("whimbrel.keeper.listener").default("127.0.0.1:0")
         .doc("Where the embedded keeper listens, `host:port`; port 0 takes a free one. It is used only while \
               `zookeeper.connect` is empty.");

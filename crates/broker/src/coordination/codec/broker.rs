@@ -15,7 +15,7 @@ use super::{DecodeError, to_json};
 ///
 /// A registration that cannot be decoded keeps *every* candidate from becoming controller, so the writer is strict:
 /// listener names are upper case in both places where they stand.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub(in crate::coordination) struct BrokerNode {
     version: i32,
     #[serde(default)]
