@@ -54,6 +54,7 @@ impl Broker {
         metrics: Arc<Metrics>,
     ) -> Self {
         let metadata = Arc::new(MetadataCache::default());
+        let replicas = Arc::new(ReplicaManager::new(node_id, logs, metadata.clone(), config.replication.lag_max));
         Self {
             node_id,
             cluster_id,
@@ -65,7 +66,7 @@ impl Broker {
             dynamic: Mutex::default(),
             coordination,
             controller: OnceLock::new(),
-            replicas: Arc::new(ReplicaManager::new(node_id, logs, metadata.clone())),
+            replicas,
             metadata,
             metrics,
             clients_gate: Gate::default(),

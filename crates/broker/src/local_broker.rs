@@ -68,9 +68,11 @@ impl Broker {
         for (partition, epoch) in changes.leaders.iter().filter(|(partition, _)| holds_groups(partition)) {
             self.groups.on_become_leader(partition, *epoch);
         }
-        for (partition, epoch) in changes.followers.iter().filter(|(partition, _)| holds_groups(partition)) {
+        let followers = changes.followers.iter().map(|role| (&role.partition, role.epoch));
+        let resigned = followers.chain(changes.stopped.iter().map(|(partition, epoch)| (partition, *epoch)));
+        for (partition, epoch) in resigned.filter(|(partition, _)| holds_groups(partition)) {
             // A partition that is being deleted has a negative epoch.
-            let epoch = (0 <= epoch.0).then_some(*epoch);
+            let epoch = (0 <= epoch.0).then_some(epoch);
             self.groups.on_resign(partition.topic_partition.partition, epoch);
         }
     }

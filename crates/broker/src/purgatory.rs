@@ -19,6 +19,8 @@ pub enum Event {
     HighWatermark,
     /// The offset below which everything is on disk.
     Flushed,
+    /// The end of the log: replicas wait for it.
+    LogEnd,
 }
 
 /// One waiting request. Woken when any of its registrations fires.

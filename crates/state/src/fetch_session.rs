@@ -50,6 +50,8 @@ pub struct FetchPartition {
     pub topic: SessionTopic,
     pub partition: i32,
     pub params: FetchParams,
+    /// The high watermark that the fetcher was told last in its session; -1 if none.
+    pub told_high_watermark: i64,
 }
 
 /// What a partition's part of a response holds, as far as it decides whether it has to be sent.
@@ -191,7 +193,7 @@ impl FetchSessions {
             place: HashMap::with_capacity(served.len()),
             next_place: 0,
         };
-        for (FetchPartition { topic, partition, params }, outcome) in served {
+        for (FetchPartition { topic, partition, params, .. }, outcome) in served {
             let key = (topic, partition);
             // A partition that a hostile request names twice is kept once.
             session.forget(&key);
@@ -222,7 +224,7 @@ impl FetchSessions {
         if session.uses_topic_ids != uses_topic_ids {
             return Err(SessionError::TopicIdMismatch);
         }
-        for FetchPartition { topic, partition, params } in changed {
+        for FetchPartition { topic, partition, params, .. } in changed {
             session.set((topic, partition), params);
         }
         for key in forgotten {
@@ -237,6 +239,7 @@ impl FetchSessions {
                 topic: cached.key.0.clone(),
                 partition: cached.key.1,
                 params: cached.params,
+                told_high_watermark: cached.high_watermark,
             })
             .collect();
         if partitions.is_empty() {

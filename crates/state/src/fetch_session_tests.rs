@@ -11,6 +11,7 @@ fn partition(index: i32, fetch_offset: i64) -> FetchPartition {
             current_leader_epoch: None,
             last_fetched_epoch: None,
         },
+        told_high_watermark: -1,
     }
 }
 

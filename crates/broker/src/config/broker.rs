@@ -34,6 +34,7 @@ pub struct BrokerConfig {
     pub log: LogSettings,
     pub groups: GroupConfig,
     pub offsets: OffsetsConfig,
+    pub replication: ReplicationConfig,
     pub producer_id_expiration: Duration,
     pub producer_id_expiration_check_interval: Duration,
     pub layers: Layers,
@@ -132,6 +133,24 @@ pub struct OffsetsConfig {
     pub metadata_bytes_max: usize,
 }
 
+/// Replication between brokers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicationConfig {
+    /// A follower that lags for longer leaves the in-sync set.
+    pub lag_max: Duration,
+    pub fetch_wait_max: Duration,
+    pub fetch_bytes_min: i32,
+    /// For each partition of a fetch.
+    pub fetch_partition_bytes_max: i32,
+    /// For a whole fetch.
+    pub fetch_bytes_max: i32,
+    pub fetch_backoff_max: Duration,
+    pub fetch_timeout: Duration,
+    pub fetchers_per_leader: u32,
+    /// Consumers are sent to a replica in their rack (KIP-392).
+    pub rack_aware_reads: bool,
+}
+
 impl BrokerConfig {
     /// Parses and checks everything.
     ///
@@ -155,6 +174,7 @@ impl BrokerConfig {
             log,
             groups: reader.groups()?,
             offsets: reader.offsets()?,
+            replication: reader.replication()?,
             producer_id_expiration: reader.get(&PRODUCER_ID_EXPIRATION_MS)?.ms(),
             producer_id_expiration_check_interval: reader.get(&PRODUCER_ID_EXPIRATION_CHECK_INTERVAL_MS)?.ms(),
             layers,
@@ -384,6 +404,35 @@ impl Reader<'_> {
             session_timeout_max: max,
             initial_rebalance_delay: self.get(&GROUP_INITIAL_REBALANCE_DELAY_MS)?.ms(),
             members_max: self.count(&GROUP_MAX_SIZE)?,
+        })
+    }
+
+    fn replication(&self) -> Result<ReplicationConfig, ConfigError> {
+        let fetch_wait_max = self.get(&REPLICA_FETCH_WAIT_MAX_MS)?.ms();
+        let fetch_timeout = self.get(&REPLICA_SOCKET_TIMEOUT_MS)?.ms();
+        if fetch_timeout < fetch_wait_max {
+            let allowed = format!("at least replica.fetch.wait.max.ms, which is {}", fetch_wait_max.as_millis());
+            return Err(self.invalid(&REPLICA_SOCKET_TIMEOUT_MS, fetch_timeout.as_millis(), allowed));
+        }
+        let selector = self.text(&REPLICA_SELECTOR_CLASS)?;
+        let rack_aware_reads = match selector.as_deref().map(|class| class.rsplit('.').next().unwrap_or(class)) {
+            None | Some("LeaderSelector") => false,
+            Some("RackAwareReplicaSelector") => true,
+            Some(_) => {
+                let allowed = "RackAwareReplicaSelector or LeaderSelector: other classes cannot be loaded";
+                return Err(self.invalid(&REPLICA_SELECTOR_CLASS, selector.unwrap_or_default(), allowed));
+            }
+        };
+        Ok(ReplicationConfig {
+            lag_max: self.get(&REPLICA_LAG_TIME_MAX_MS)?.ms(),
+            fetch_wait_max,
+            fetch_bytes_min: self.get(&REPLICA_FETCH_MIN_BYTES)?.int(),
+            fetch_partition_bytes_max: self.get(&REPLICA_FETCH_MAX_BYTES)?.int(),
+            fetch_bytes_max: self.get(&REPLICA_FETCH_RESPONSE_MAX_BYTES)?.int(),
+            fetch_backoff_max: self.get(&REPLICA_FETCH_BACKOFF_MS)?.ms(),
+            fetch_timeout,
+            fetchers_per_leader: self.get(&NUM_REPLICA_FETCHERS)?.size(),
+            rack_aware_reads,
         })
     }
 

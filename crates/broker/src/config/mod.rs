@@ -27,7 +27,8 @@ pub mod topic;
 mod tests;
 
 pub use broker::{
-    BrokerConfig, CoordinationConfig, GroupConfig, LogSettings, NetworkConfig, OffsetsConfig, TopicDefaults,
+    BrokerConfig, CoordinationConfig, GroupConfig, LogSettings, NetworkConfig, OffsetsConfig, ReplicationConfig,
+    TopicDefaults,
 };
 pub use describe::{ConfigEntry, Synonym, describe_broker, describe_broker_defaults, describe_topic};
 pub use error::{ConfigError, Origin};

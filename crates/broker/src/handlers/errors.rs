@@ -3,13 +3,14 @@
 //! A code is chosen by what the client may do next: a retriable one promises that the request had no effect, or that
 //! repeating it is safe. Every match is exhaustive, so that a new error stops the build until someone decides.
 
-use whimbrel_model::{ErrorCode, NodeId};
+use whimbrel_model::{ErrorCode, LeaderEpoch, NodeId};
+use whimbrel_state::controller::control::UpdateMetadataPartition;
 use whimbrel_state::partition::LeadershipError;
 use whimbrel_storage::{self as storage, StorageError};
 use whimbrel_wire::Str;
 
 use crate::metadata_cache::MetadataImage;
-use crate::replica_manager::{AppendError, ControlError, PartitionError, ReadError};
+use crate::replica_manager::{AppendError, ControlError, Partition, PartitionError, ReadError};
 
 /// Kafka's code for an error of ours.
 pub trait ToErrorCode {
@@ -78,6 +79,8 @@ impl ToErrorCode for ReadError {
         match self {
             Self::Leadership(error) => error.error_code(),
             Self::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
+            // As Kafka: the earlier life of a broker has no say in what is committed.
+            Self::StaleFetch(_) => ErrorCode::NotLeaderOrFollower,
             Self::Storage(_) | Self::Stopped => ErrorCode::KafkaStorageError,
         }
     }
@@ -98,6 +101,20 @@ pub struct Node {
     pub host: Str,
     pub port: i32,
     pub rack: Option<Str>,
+}
+
+/// Who leads a partition, for a client that asked here in vain (KIP-951): what this broker's replica was told last, which
+/// is there before the metadata; else the metadata.
+pub fn current_leader(
+    hosted: Option<&Partition>,
+    known: Option<&UpdateMetadataPartition>,
+) -> Option<(NodeId, LeaderEpoch)> {
+    let told = hosted.map(Partition::leader_and_epoch).filter(|(leader, _)| *leader != NodeId::NONE);
+    let known = known.map(|state| (state.leader, state.leader_epoch));
+    match (told, known) {
+        (Some(told), Some(known)) => Some(if told.1 < known.1 { known } else { told }),
+        (told, known) => told.or(known),
+    }
 }
 
 /// Where the named leaders are reached, each once (KIP-951).

@@ -123,7 +123,13 @@ async fn look_up(
         partition.check_leader(known_epoch(wanted.current_leader_epoch)).map_err(|error| error.error_code())?;
     }
     let offsets = partition.offsets(isolation);
-    let latest = if replica_id == DEBUGGING_REPLICA { offsets.log_end } else { offsets.upper() };
+    let is_consumer = replica_id < 0 && replica_id != DEBUGGING_REPLICA;
+    let latest = if is_consumer { offsets.upper() } else { offsets.log_end };
+    if is_consumer && wanted.timestamp != special::EARLIEST && partition.is_catching_up_with_its_predecessor() {
+        // An answer now could lie below one that the former leader gave (KIP-207).
+        let code = if version < 5 { ErrorCode::LeaderNotAvailable } else { ErrorCode::OffsetNotAvailable };
+        return Err(code);
+    }
     let mut response = ListOffsetsPartitionResponse { partition_index: wanted.partition_index, ..Default::default() };
     let found = match wanted.timestamp {
         special::LATEST => Some((-1, latest, partition.latest_epoch())),

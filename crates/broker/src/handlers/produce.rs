@@ -17,7 +17,7 @@ use whimbrel_wire::produce::{
 };
 use whimbrel_wire::{ApiKey, ProduceRequest, ProduceResponse, Records};
 
-use super::errors::{ToErrorCode, leader_hint};
+use super::errors::{ToErrorCode, current_leader, leader_hint};
 use super::{Answer, RequestContext, RequestError, reply};
 use crate::purgatory::{Event, Waiter};
 use crate::replica_manager::{AppendError, Partition, PartitionError, Registration, RequiredAcks};
@@ -143,12 +143,13 @@ impl Appended {
                 if partition.error_code != ErrorCode::NotLeaderOrFollower.code() {
                     continue;
                 }
-                if let Some(state) = known.and_then(|topic| topic.partitions.get(&partition.index)) {
-                    partition.current_leader = whimbrel_wire::produce::LeaderIdAndEpoch {
-                        leader_id: state.leader.0,
-                        leader_epoch: state.leader_epoch.0,
-                    };
-                    leaders.push(state.leader);
+                let Some(known) = known else { continue };
+                let hosted = context.broker().replicas.partition(&known.name, partition.index).ok();
+                let state = known.partitions.get(&partition.index);
+                if let Some((leader, epoch)) = current_leader(hosted.as_deref(), state) {
+                    partition.current_leader =
+                        whimbrel_wire::produce::LeaderIdAndEpoch { leader_id: leader.0, leader_epoch: epoch.0 };
+                    leaders.push(leader);
                 }
             }
         }

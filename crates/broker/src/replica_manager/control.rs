@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use whimbrel_model::{ErrorCode, LeaderEpoch, TopicPartition, Uuid};
+use whimbrel_model::{ErrorCode, LeaderEpoch, NodeId, TopicPartition, Uuid};
 use whimbrel_state::controller::control::{
     ControlHeader, EPOCH_DURING_DELETE, LeaderAndIsrPartition, LeaderAndIsrRequest, LeaderAndIsrResponse,
     LeaderAndIsrTopic, LeaderAndIsrTopicResult, PartitionResult, StopReplicaPartition, StopReplicaRequest,
@@ -22,11 +22,22 @@ use crate::handlers::ToErrorCode;
 use crate::metadata_cache::DeletedPartition;
 use crate::time;
 
-/// Partitions whose role on this broker changed: coordinators load or unload by it.
+/// Partitions whose role on this broker changed: coordinators load or unload by it, fetchers start and stop.
 #[derive(Debug, Default)]
 pub struct RoleChanges {
     pub leaders: Vec<(Arc<Partition>, LeaderEpoch)>,
-    pub followers: Vec<(Arc<Partition>, LeaderEpoch)>,
+    pub followers: Vec<FollowerRole>,
+    /// No longer served by this broker at all.
+    pub stopped: Vec<(Arc<Partition>, LeaderEpoch)>,
+}
+
+/// A partition that this broker follows from now on.
+#[derive(Debug, Clone)]
+pub struct FollowerRole {
+    pub partition: Arc<Partition>,
+    pub epoch: LeaderEpoch,
+    /// `NodeId::NONE` while there is nobody to follow.
+    pub leader: NodeId,
 }
 
 impl ReplicaManager {
@@ -94,7 +105,11 @@ impl ReplicaManager {
     ) -> Result<Arc<Partition>, ErrorCode> {
         if let Some(partition) = known {
             let is_other = !topic.id.is_zero() && !partition.topic_id.is_zero() && partition.topic_id != topic.id;
-            return if is_other { Err(ErrorCode::InconsistentTopicId) } else { Ok(partition.clone()) };
+            return match is_other {
+                true => Err(ErrorCode::InconsistentTopicId),
+                false if self.is_removed(partition, wanted) => Err(ErrorCode::UnknownTopicOrPartition),
+                false => Ok(partition.clone()),
+            };
         }
         if !wanted.replicas.contains(&self.own) {
             return Err(ErrorCode::UnknownTopicOrPartition);
@@ -113,7 +128,12 @@ impl ReplicaManager {
             tracing::error!(%topic_partition, "the log on disk belongs to topic id {held}, not to {}", topic.id);
             return Err(ErrorCode::InconsistentTopicId);
         }
-        Ok(Arc::new(Partition::new(self.own, topic_partition, held, log, config)))
+        Ok(Arc::new(Partition::new(self.cluster.clone(), topic_partition, held, log, config)))
+    }
+
+    /// The newer assignment has no replica on this broker; StopReplica follows.
+    fn is_removed(&self, partition: &Partition, wanted: &LeaderAndIsrPartition) -> bool {
+        partition.leader_epoch() < wanted.leader_epoch && !wanted.replicas.contains(&self.own)
     }
 
     /// Stops serving the listed partitions; removes their logs where asked.
@@ -144,9 +164,11 @@ impl ReplicaManager {
         for wanted in stopped {
             let error = match left.get(&wanted.index) {
                 Some(partition) if is_fenced(partition, wanted.leader_epoch) => ErrorCode::FencedLeaderEpoch,
-                _ => {
-                    if let Some(partition) = left.remove(&wanted.index) {
-                        changes.followers.push((partition, wanted.leader_epoch));
+                known => {
+                    changes.stopped.extend(known.map(|partition| (partition.clone(), wanted.leader_epoch)));
+                    // One that is not deleted stays, without fetching, until the controller tells it another role.
+                    if wanted.delete {
+                        left.remove(&wanted.index);
                     }
                     ErrorCode::None
                 }
@@ -167,7 +189,7 @@ impl ReplicaManager {
                 result.error = ErrorCode::KafkaStorageError;
             }
         }
-        for (partition, _) in &changes.followers {
+        for (partition, _) in &changes.stopped {
             partition.wake_all();
         }
         results
@@ -224,7 +246,10 @@ fn assign(partition: &Arc<Partition>, wanted: &LeaderAndIsrPartition, changes: &
     };
     match partition.assign(&assignment) {
         Ok(Assigned::Leader) => changes.leaders.push((partition.clone(), wanted.leader_epoch)),
-        Ok(Assigned::Follower) => changes.followers.push((partition.clone(), wanted.leader_epoch)),
+        Ok(Assigned::Follower) => {
+            let (partition, epoch) = (partition.clone(), wanted.leader_epoch);
+            changes.followers.push(FollowerRole { partition, epoch, leader: wanted.leader });
+        }
         Ok(Assigned::Stale) => return ErrorCode::StaleControllerEpoch,
         Err(error) => {
             tracing::error!(partition = %partition.topic_partition, "the leader epoch cannot be recorded: {error}");

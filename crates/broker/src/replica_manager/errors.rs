@@ -1,7 +1,7 @@
 //! What can go wrong with the partitions of this broker.
 
 use whimbrel_model::{Offset, TopicPartition};
-use whimbrel_state::partition::LeadershipError;
+use whimbrel_state::partition::{LeadershipError, StaleFetch};
 use whimbrel_storage::{self as storage, StorageError};
 
 use super::Offsets;
@@ -55,6 +55,8 @@ impl AppendError {
 pub enum ReadError {
     #[error(transparent)]
     Leadership(#[from] LeadershipError),
+    #[error(transparent)]
+    StaleFetch(#[from] StaleFetch),
     #[error("offset {requested} is outside {log_start} to {upper}")]
     OffsetOutOfRange { requested: Offset, log_start: Offset, upper: Offset },
     #[error(transparent)]

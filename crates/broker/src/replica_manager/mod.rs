@@ -6,16 +6,22 @@ mod partition;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use tokio::sync::mpsc;
 use whimbrel_model::record::{self, Codec, Compression};
 use whimbrel_model::{BrokerEpoch, ControllerEpoch, NodeId, Offset, TopicPartition};
 use whimbrel_storage::{AppendRules, LogConfig, LogManager, TargetCompression};
 
-pub use control::RoleChanges;
+pub use control::{FollowerRole, RoleChanges};
 pub use errors::{AppendError, ControlError, PartitionError, ReadError};
-pub use partition::{FetchRead, Isolation, Offsets, Partition, Registration, RequiredAcks, TimestampQuery};
+use partition::Cluster;
+pub use partition::{
+    FetchRead, FetchedBatches, Followed, FollowerError, FollowerReads, InSyncReplica, Isolation, IsrProposal, Offsets,
+    Partition, ReadableBy, Registration, RequiredAcks, TimestampQuery,
+};
 
 use crate::config::{CompressionType, TimestampType, TopicConfig};
 use crate::metadata_cache::MetadataCache;
@@ -32,6 +38,9 @@ pub struct ReplicaManager {
     logs: Arc<LogManager>,
     metadata: Arc<MetadataCache>,
     topics: papaya::HashMap<Arc<str>, Arc<HostedTopic>, foldhash::fast::RandomState>,
+    cluster: Arc<Cluster>,
+    /// Taken once, by the task that sends them.
+    proposals: Mutex<Option<mpsc::UnboundedReceiver<IsrProposal>>>,
     /// Serializes control requests.
     control: Mutex<Epochs>,
 }
@@ -50,9 +59,29 @@ struct HostedTopic {
 }
 
 impl ReplicaManager {
-    pub fn new(own: NodeId, logs: Arc<LogManager>, metadata: Arc<MetadataCache>) -> Self {
+    /// `lag_max` is `replica.lag.time.max.ms`.
+    pub fn new(own: NodeId, logs: Arc<LogManager>, metadata: Arc<MetadataCache>, lag_max: Duration) -> Self {
         let control = Mutex::new(Epochs { controller: ControllerEpoch(-1), broker: BrokerEpoch(-1) });
-        Self { own, logs, metadata, topics: papaya::HashMap::default(), control }
+        let (sender, proposals) = mpsc::unbounded_channel();
+        let lag_max_ms = i64::try_from(lag_max.as_millis()).unwrap_or(i64::MAX);
+        let cluster = Arc::new(Cluster { own, metadata: metadata.clone(), lag_max_ms, proposals: sender });
+        let (topics, proposals) = (papaya::HashMap::default(), Mutex::new(Some(proposals)));
+        Self { own, logs, metadata, topics, cluster, proposals, control }
+    }
+
+    /// The changes of in-sync sets that the partitions ask for. `None` after the first call.
+    pub fn take_proposals(&self) -> Option<mpsc::UnboundedReceiver<IsrProposal>> {
+        self.proposals.lock().take()
+    }
+
+    /// This broker.
+    pub fn own(&self) -> NodeId {
+        self.own
+    }
+
+    /// The epoch of this broker's newest registration; -1 before the first.
+    pub fn broker_epoch(&self) -> BrokerEpoch {
+        self.control.lock().broker
     }
 
     /// The files of all partitions.
@@ -133,7 +162,7 @@ pub fn log_config(config: &TopicConfig) -> Arc<LogConfig> {
         message_bytes_max: config.message_bytes_max as usize,
         segment_bytes: config.segment_bytes as usize,
     };
-    let ms = |duration: std::time::Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
+    let ms = |duration: Duration| i64::try_from(duration.as_millis()).unwrap_or(i64::MAX);
     let bytes = |bytes: u64| i64::try_from(bytes).unwrap_or(i64::MAX);
     Arc::new(LogConfig {
         segment_bytes: config.segment_bytes,

@@ -7,11 +7,13 @@ mod general;
 mod groups;
 mod log;
 mod network;
+mod replication;
 
 pub use general::*;
 pub use groups::*;
 pub use log::*;
 pub use network::*;
+pub use replication::*;
 
 use super::setting::Setting;
 
@@ -21,6 +23,7 @@ pub static SECTIONS: &[(&str, &[&Setting])] = &[
     ("Listeners and connections", NETWORK),
     ("Topics", TOPICS),
     ("The log", LOG),
+    ("Replication", REPLICATION),
     ("Groups and offsets", GROUPS),
     ("Idempotent producers", PRODUCERS),
 ];
