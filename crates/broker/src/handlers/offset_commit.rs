@@ -21,7 +21,9 @@ use crate::time;
 const NOT_GIVEN: i64 = -1;
 
 pub async fn handle(context: &RequestContext, mut request: OffsetCommitRequest, version: i16) -> OffsetCommitResponse {
-    let topics = std::mem::take(&mut request.topics);
+    let mut topics = std::mem::take(&mut request.topics);
+    // Kafka's answer is made of partitions: a topic of which none is named is not in it.
+    topics.retain(|topic| !topic.partitions.is_empty());
     let mut commit = Commit::check(context, &request, topics, version);
     if version == 0 {
         commit.store_in_coordination(context, &request.group_id).await;

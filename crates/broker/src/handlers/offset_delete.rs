@@ -15,7 +15,8 @@ pub async fn handle(context: &RequestContext, request: OffsetDeleteRequest, _ver
     let mut existing: Vec<(Arc<str>, i32)> = Vec::new();
     {
         let image = context.broker().metadata.image();
-        for topic in request.topics {
+        // Kafka's answer is made of partitions: a topic of which none is named is not in it.
+        for topic in request.topics.into_iter().filter(|topic| !topic.partitions.is_empty()) {
             let known = image.topic(&topic.name);
             let mut partitions = Vec::with_capacity(topic.partitions.len());
             for partition in topic.partitions {

@@ -65,12 +65,16 @@ fn fetch_group(
     requires_stable: bool,
     version: i16,
 ) -> Result<OffsetFetchResponseGroup, ErrorCode> {
-    let topics = context.broker().groups.read_group(&wanted.group_id, EmptyGroupId::Allowed, |group| match &wanted
-        .topics
-    {
-        Some(topics) => topics.iter().map(|topic| fetch_topic(group, image, topic, requires_stable, version)).collect(),
-        None => group.map(|group| fetch_all(group, image, requires_stable, version)).unwrap_or_default(),
-    })?;
+    let topics =
+        context.broker().groups.read_group(&wanted.group_id, EmptyGroupId::Allowed, |group| match &wanted.topics {
+            // Kafka's answer is made of partitions: a topic of which none is named is not in it.
+            Some(topics) => topics
+                .iter()
+                .filter(|topic| !topic.partition_indexes.is_empty())
+                .map(|topic| fetch_topic(group, image, topic, requires_stable, version))
+                .collect(),
+            None => group.map(|group| fetch_all(group, image, requires_stable, version)).unwrap_or_default(),
+        })?;
     Ok(OffsetFetchResponseGroup { group_id: wanted.group_id.clone(), topics, error_code: 0 })
 }
 
@@ -145,6 +149,9 @@ fn absent(index: i32, code: ErrorCode) -> OffsetFetchResponsePartitions {
 async fn fetch_from_coordination(context: &RequestContext, request: OffsetFetchRequest) -> OffsetFetchResponse {
     let mut topics = Vec::new();
     for OffsetFetchRequestTopic { name, partition_indexes } in request.topics.unwrap_or_default() {
+        if partition_indexes.is_empty() {
+            continue;
+        }
         let mut partitions = Vec::with_capacity(partition_indexes.len());
         for index in partition_indexes {
             partitions.push(old_offset(context, &request.group_id, &name, index).await);

@@ -15,7 +15,6 @@ use super::records::Topic;
 use crate::session::Session;
 use crate::transcript::Deliberate;
 
-const NOT_EMPTIED: &str = "Kafka leaves out a topic without partitions; here it is answered as it was asked";
 const EACH: &str = "Kafka answers a partition that is listed twice once; here each is answered";
 
 pub const DELIBERATE: &[Deliberate] = &[
@@ -24,9 +23,6 @@ pub const DELIBERATE: &[Deliberate] = &[
         versions: 6..=99,
         reason: "newer than Kafka 3.9: an unknown group is GROUP_ID_NOT_FOUND (KIP-1043)",
     },
-    Deliberate { case: "OffsetCommit: no partitions", versions: 0..=99, reason: NOT_EMPTIED },
-    Deliberate { case: "OffsetFetch: no partitions", versions: 0..=99, reason: NOT_EMPTIED },
-    Deliberate { case: "OffsetDelete: nothing", versions: 0..=99, reason: NOT_EMPTIED },
     Deliberate { case: "OffsetCommit: a partition twice", versions: 0..=99, reason: EACH },
     Deliberate { case: "OffsetDelete: a partition", versions: 0..=99, reason: EACH },
 ];
