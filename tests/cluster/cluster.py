@@ -31,6 +31,7 @@ CLUSTER_PROPERTIES = {
     # A follower that hangs holds up acks=all for this long.
     "replica.lag.time.max.ms": "3000",
     "auto.leader.rebalance.enable": "false",
+    "log.segment.delete.delay.ms": "1000",
     # The last broker that stops has nobody to give its leaderships to.
     "controlled.shutdown.max.retries": "1",
     "controlled.shutdown.retry.backoff.ms": "500",
