@@ -9,6 +9,7 @@ use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use whimbrel_model::NodeId;
+use whimbrel_state::controller::control::{ControllerRequest, ControllerResponse};
 use whimbrel_state::fetch_session::FetchSessions;
 use whimbrel_storage::LogManager;
 
@@ -16,6 +17,7 @@ use crate::config::{BrokerConfig, TopicConfig};
 use crate::controller::ControllerHandle;
 use crate::coordination::Coordination;
 use crate::group_coordinator::GroupCoordinator;
+use crate::interbroker::{PeerOptions, ToController};
 use crate::metadata_cache::MetadataCache;
 use crate::metrics::Metrics;
 use crate::replica_manager::ReplicaManager;
@@ -33,6 +35,8 @@ pub struct Broker {
     dynamic: Mutex<(BTreeMap<String, String>, BTreeMap<String, String>)>,
     pub coordination: Coordination,
     controller: OnceLock<ControllerHandle>,
+    /// What this broker asks of whoever is controller.
+    pub to_controller: ToController,
     pub metadata: Arc<MetadataCache>,
     pub replicas: Arc<ReplicaManager>,
     pub groups: Arc<GroupCoordinator>,
@@ -55,7 +59,14 @@ impl Broker {
     ) -> Self {
         let metadata = Arc::new(MetadataCache::default());
         let replicas = Arc::new(ReplicaManager::new(node_id, logs, metadata.clone(), config.replication.lag_max));
+        let to_controller = ToController::new(
+            node_id,
+            config.listeners.control().into(),
+            metadata.clone(),
+            PeerOptions::of_broker(node_id, &config.network),
+        );
         Self {
+            to_controller,
             node_id,
             cluster_id,
             default_topic_config: ArcSwap::from_pointee(config.topics.config.clone()),
@@ -121,6 +132,7 @@ impl Broker {
     }
 
     pub(crate) fn set_controller(&self, controller: ControllerHandle) {
+        self.to_controller.set_controller(controller.clone());
         // Set once, by the start; a second call would change nothing.
         let _ = self.controller.set(controller);
     }
@@ -128,6 +140,11 @@ impl Broker {
     /// Whether this broker serves the requests that only the controller does.
     pub fn is_active_controller(&self) -> bool {
         self.controller.get().is_some_and(ControllerHandle::is_active)
+    }
+
+    /// Asks the controller in this process; `None` when it is not active.
+    pub(crate) async fn ask_own_controller(&self, request: ControllerRequest) -> Option<ControllerResponse> {
+        self.controller.get()?.request(request).await.ok()
     }
 
     /// The dynamic values as last heard: of all brokers, and of this one.

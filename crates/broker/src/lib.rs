@@ -12,6 +12,7 @@ pub mod group_coordinator;
 mod handlers;
 mod housekeeping;
 pub mod http;
+pub mod interbroker;
 mod local_broker;
 mod metadata_cache;
 pub mod metrics;

@@ -18,7 +18,7 @@ mod metadata;
 pub mod producer;
 
 pub use cluster::{Cluster, ClusterOptions};
-pub use connection::{Connection, ConnectionOptions};
+pub use connection::{Connection, ConnectionOptions, Pipeline, PipelineError};
 pub use consumer::{Consumer, ConsumerOptions, FetchedRecord, GroupConsumer, GroupOptions, Isolation, Start};
 pub use error::{ClientError, RecordsError};
 pub use metadata::{BrokerAddress, Metadata, PartitionMetadata, TopicMetadata};

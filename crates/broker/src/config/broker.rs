@@ -61,6 +61,10 @@ pub struct CoordinationConfig {
 /// Connections and requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NetworkConfig {
+    /// Between the controller and a broker, until a connection stands.
+    pub controller_connect_timeout: Duration,
+    /// Of requests to other brokers.
+    pub request_timeout: Duration,
     pub request_bytes_max: usize,
     /// `None`: the operating system's choice.
     pub send_buffer_bytes: Option<usize>,
@@ -301,6 +305,8 @@ impl Reader<'_> {
         let buffer = |setting| Ok(usize::try_from(self.get(setting)?.int()).ok());
         let idle_ms = self.get(&CONNECTIONS_MAX_IDLE_MS)?.long();
         Ok(NetworkConfig {
+            controller_connect_timeout: self.get(&CONTROLLER_SOCKET_TIMEOUT_MS)?.ms(),
+            request_timeout: self.get(&REQUEST_TIMEOUT_MS)?.ms(),
             request_bytes_max,
             send_buffer_bytes: buffer(&SOCKET_SEND_BUFFER_BYTES)?,
             receive_buffer_bytes: buffer(&SOCKET_RECEIVE_BUFFER_BYTES)?,

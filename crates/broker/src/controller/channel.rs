@@ -1,22 +1,35 @@
 //! How control requests reach a broker: in order, one at a time.
 //!
-//! The broker of this process is called directly. Its log directories may be slow, so the calls are made where blocking
-//! is allowed. Requests for other brokers need the wire form of the three requests, which is not there yet; a broker
-//! that this controller cannot reach is named in the log when it appears, rather than ignored in silence.
+//! The broker of this process is called directly, every other over a connection of its own. A request is repeated, each
+//! time on a new connection, until the broker answers or its channel is closed (Kafka's `RequestSendThread`): requests
+//! are idempotent, and the epochs in them let the receiver refuse what has been overtaken.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use bytes::Bytes;
+use parking_lot::Mutex;
 use tokio::sync::mpsc;
-use tracing::{error, warn};
-use whimbrel_model::{ErrorCode, NodeId, TopicPartition};
-use whimbrel_state::controller::Input;
+use tokio::task::AbortHandle;
+use tracing::{debug, error, info, warn};
+use whimbrel_model::{BrokerEpoch, ErrorCode, NodeId, TopicPartition};
 use whimbrel_state::controller::control::{
-    LeaderAndIsrPartition, LeaderAndIsrRequest, StopReplicaRequest, UpdateMetadataRequest,
+    Endpoint, LeaderAndIsrRequest, LeaderAndIsrResponse, StopReplicaRequest, StopReplicaResponse,
+    UpdateMetadataRequest, UpdateMetadataResponse,
+};
+use whimbrel_state::controller::{Broker, Input};
+use whimbrel_wire::{
+    self as wire, EncodeError, LeaderAndIsrRequest as WireLeaderAndIsr, Message, StopReplicaRequest as WireStopReplica,
+    UpdateMetadataRequest as WireUpdateMetadata, Writer,
 };
 
-use super::ControlledBroker;
+use super::receive::ControlReceiver;
 use super::term::Event;
-use crate::coordination::Coordination;
+use crate::interbroker::convert::{EncodedUpdate, FromWire, ToWire, name_results, sent};
+use crate::interbroker::{PeerConnection, PeerError, PeerOptions};
+
+/// Between two attempts to deliver a request, as in Kafka.
+const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
 /// A control request on its way to one broker.
 pub(super) enum Request {
@@ -27,103 +40,269 @@ pub(super) enum Request {
     Barrier,
 }
 
-/// The queue to one broker. Dropping it drops what waits.
+/// The queue to one broker. Dropping it drops what waits and ends what is under way.
 pub(super) struct Channel {
-    requests: Option<mpsc::UnboundedSender<Request>>,
+    requests: mpsc::UnboundedSender<Outgoing>,
+    updates: Option<Arc<Updates>>,
+    /// The local broker finishes what it was told; a connection to another is cut.
+    remote: Option<AbortHandle>,
 }
 
-impl Channel {
-    /// The channel to the broker of this process.
-    pub(super) fn local(
-        id: NodeId,
-        broker: Arc<dyn ControlledBroker>,
-        coordination: Coordination,
-        events: mpsc::UnboundedSender<Event>,
-    ) -> Self {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::spawn(Local { id, broker, coordination, events }.run(receiver));
-        Self { requests: Some(sender) }
-    }
+/// A [`Request`] with what several channels share of it.
+struct Outgoing {
+    request: Request,
+    update: Option<Arc<EncodedUpdate>>,
+}
 
-    /// A broker that cannot be told anything.
-    pub(super) fn unreachable(id: NodeId) -> Self {
-        error!(broker = id.0, "this controller can serve only its own broker, and another is registered");
-        Self { requests: None }
-    }
+/// The last update of metadata, encoded once for all brokers that it goes to.
+#[derive(Debug, Default)]
+pub(super) struct Updates(Mutex<Option<Arc<EncodedUpdate>>>);
 
-    pub(super) fn send(&self, request: Request) {
-        if let Some(requests) = &self.requests {
-            // The receiver ends only with the term, and then nothing is to be sent any more.
-            let _ended = requests.send(request);
+impl Updates {
+    fn encoded(&self, request: &UpdateMetadataRequest) -> Arc<EncodedUpdate> {
+        let mut last = self.0.lock();
+        match last.as_ref().filter(|last| last.covers(request)) {
+            Some(last) => last.clone(),
+            None => last.insert(Arc::new(EncodedUpdate::new(request.clone()))).clone(),
         }
     }
 }
 
-struct Local {
+impl Channel {
+    /// The channel to the broker of this process.
+    pub(super) fn local(id: NodeId, receiver: ControlReceiver, events: mpsc::UnboundedSender<Event>) -> Self {
+        let (requests, inbox) = mpsc::unbounded_channel();
+        tokio::spawn(Local { receiver, results: Results { id, events } }.run(inbox));
+        Self { requests, updates: None, remote: None }
+    }
+
+    /// The channel to another broker, which is reached on its `listener`. `None`, and a line in the log, if it has none
+    /// of that name.
+    pub(super) fn remote(
+        broker: &Broker,
+        listener: &str,
+        options: PeerOptions,
+        updates: Arc<Updates>,
+        events: mpsc::UnboundedSender<Event>,
+    ) -> Option<Self> {
+        let (id, epoch) = (broker.id, broker.epoch);
+        let Some(endpoint) = broker.endpoints.iter().find(|endpoint| &*endpoint.listener == listener).cloned() else {
+            error!(broker = id.0, listener, "the broker has no listener of this name; the controller cannot reach it");
+            return None;
+        };
+        let (requests, inbox) = mpsc::unbounded_channel();
+        let link = Link { id, endpoint, options, connection: None, failures: 0 };
+        let task = tokio::spawn(Remote { epoch, link, results: Results { id, events } }.run(inbox));
+        Some(Self { requests, updates: Some(updates), remote: Some(task.abort_handle()) })
+    }
+
+    pub(super) fn send(&self, request: Request) {
+        let update = match (&self.updates, &request) {
+            (Some(updates), Request::UpdateMetadata(request)) => Some(updates.encoded(request)),
+            _ => None,
+        };
+        // The receiver ends only with the term, and then nothing is to be sent any more.
+        let _ended = self.requests.send(Outgoing { request, update });
+    }
+}
+
+impl Drop for Channel {
+    fn drop(&mut self) {
+        if let Some(task) = &self.remote {
+            task.abort();
+        }
+    }
+}
+
+/// What answers become.
+struct Results {
     id: NodeId,
-    broker: Arc<dyn ControlledBroker>,
-    coordination: Coordination,
     events: mpsc::UnboundedSender<Event>,
 }
 
+impl Results {
+    /// False once the term is over.
+    fn report(&self, event: Event) -> bool {
+        self.events.send(event).is_ok()
+    }
+
+    /// Kafka's controller also does no more than log refusals of a whole request: a deposed controller learns of its
+    /// end from coordination, and a broker whose epoch is newer than the request's has registered anew, which is told as
+    /// a change of brokers, after which it is told everything.
+    fn refused(&self, api: &str, error: ErrorCode) {
+        if error != ErrorCode::None {
+            error!(broker = self.id.0, error = error.name(), "the broker refused {api}");
+        }
+    }
+
+    fn leader_and_isr(&self, response: LeaderAndIsrResponse) -> bool {
+        self.refused("LeaderAndIsr", response.error);
+        self.report(Event::Input(Input::LeaderAndIsrDone { broker: self.id, response }))
+    }
+
+    fn update_metadata(&self, response: UpdateMetadataResponse) -> bool {
+        self.refused("UpdateMetadata", response.error);
+        true
+    }
+
+    fn stop_replica(&self, deleted: Vec<TopicPartition>, response: StopReplicaResponse) -> bool {
+        self.refused("StopReplica", response.error);
+        self.report(Event::Input(Input::StopReplicaDone { broker: self.id, deleted, response }))
+    }
+}
+
+/// The partitions that a request deletes.
+fn deleted(request: &StopReplicaRequest) -> Vec<TopicPartition> {
+    let topics = request.topics.iter();
+    let partitions = topics.flat_map(|topic| {
+        let gone = topic.partitions.iter().filter(|partition| partition.delete);
+        gone.map(|partition| TopicPartition { topic: Arc::clone(&topic.name), partition: partition.index })
+    });
+    partitions.collect()
+}
+
+/// The broker of this process.
+struct Local {
+    receiver: ControlReceiver,
+    results: Results,
+}
+
 impl Local {
-    async fn run(self, mut requests: mpsc::UnboundedReceiver<Request>) {
-        while let Some(request) = requests.recv().await {
-            let done = match request {
-                Request::LeaderAndIsr(request) => self.leader_and_isr(request).await,
-                Request::UpdateMetadata(request) => self.update_metadata(request).await,
-                Request::StopReplica(request) => self.stop_replica(request).await,
-                Request::Barrier => Some(Event::Settled),
+    async fn run(self, mut requests: mpsc::UnboundedReceiver<Outgoing>) {
+        while let Some(Outgoing { request, .. }) = requests.recv().await {
+            let goes_on = match request {
+                Request::LeaderAndIsr(request) => match self.receiver.leader_and_isr(request).await {
+                    Some(response) => self.results.leader_and_isr(response),
+                    None => true,
+                },
+                Request::UpdateMetadata(request) => match self.receiver.update_metadata(request).await {
+                    Some(response) => self.results.update_metadata(response),
+                    None => true,
+                },
+                Request::StopReplica(request) => {
+                    let deleted = deleted(&request);
+                    match self.receiver.stop_replicas(request).await {
+                        Some(response) => self.results.stop_replica(deleted, response),
+                        None => true,
+                    }
+                }
+                Request::Barrier => self.results.report(Event::Settled),
             };
-            if let Some(event) = done
-                && self.events.send(event).is_err()
-            {
+            if !goes_on {
+                return;
+            }
+        }
+    }
+}
+
+/// Another broker.
+struct Remote {
+    epoch: BrokerEpoch,
+    link: Link,
+    results: Results,
+}
+
+impl Remote {
+    async fn run(mut self, mut requests: mpsc::UnboundedReceiver<Outgoing>) {
+        while let Some(outgoing) = requests.recv().await {
+            if !self.deliver(outgoing).await {
                 return;
             }
         }
     }
 
-    async fn leader_and_isr(&self, request: LeaderAndIsrRequest) -> Option<Event> {
-        let is_new = |partitions: &[_]| partitions.iter().any(|partition: &LeaderAndIsrPartition| partition.is_new);
-        let new: Vec<Arc<str>> =
-            request.topics.iter().filter(|topic| is_new(&topic.partitions)).map(|topic| topic.name.clone()).collect();
-        // The log of a new replica is made with the topic's settings, and a topic that is new has no change to hear of.
-        if let Err(error) = self.coordination.refresh_topic_configs(&new).await {
-            warn!(%error, "the configuration of new topics could not be read; their logs start with the defaults");
-        }
-        let broker = Arc::clone(&self.broker);
-        let response = self.blocking(move || broker.become_leader_or_follower(request)).await?;
-        Some(Event::Input(Input::LeaderAndIsrDone { broker: self.id, response }))
-    }
-
-    async fn update_metadata(&self, request: UpdateMetadataRequest) -> Option<Event> {
-        let broker = Arc::clone(&self.broker);
-        let response = self.blocking(move || broker.update_metadata(request)).await?;
-        if response.error != ErrorCode::None {
-            error!(error = response.error.name(), "the broker refused an update of its metadata");
-        }
-        None
-    }
-
-    async fn stop_replica(&self, request: StopReplicaRequest) -> Option<Event> {
-        let mut deleted = Vec::new();
-        for topic in &request.topics {
-            let gone = topic.partitions.iter().filter(|partition| partition.delete);
-            deleted.extend(gone.map(|p| TopicPartition { topic: Arc::clone(&topic.name), partition: p.index }));
-            self.coordination.forget_topic_config(&topic.name);
-        }
-        let broker = Arc::clone(&self.broker);
-        let response = self.blocking(move || broker.stop_replicas(request)).await?;
-        Some(Event::Input(Input::StopReplicaDone { broker: self.id, deleted, response }))
-    }
-
-    async fn blocking<T: Send + 'static>(&self, call: impl FnOnce() -> T + Send + 'static) -> Option<T> {
-        match tokio::task::spawn_blocking(call).await {
-            Ok(result) => Some(result),
+    /// False once the term is over.
+    async fn deliver(&mut self, outgoing: Outgoing) -> bool {
+        match self.deliver_encoded(outgoing).await {
+            Ok(goes_on) => goes_on,
             Err(error) => {
-                error!(%error, "a control request ended in a panic");
-                None
+                error!(broker = self.link.id.0, "a control request cannot be encoded and is dropped: {error}");
+                true
             }
+        }
+    }
+
+    async fn deliver_encoded(&mut self, outgoing: Outgoing) -> Result<bool, EncodeError> {
+        Ok(match outgoing.request {
+            Request::LeaderAndIsr(request) => {
+                let version = sent::LEADER_AND_ISR;
+                let body = encoded::<WireLeaderAndIsr>(&request, version)?;
+                let answer = self.link.deliver::<WireLeaderAndIsr>(&[body], version).await;
+                let mut response = LeaderAndIsrResponse::from_wire(&answer, version);
+                name_results(&mut response, &request);
+                self.results.leader_and_isr(response)
+            }
+            Request::UpdateMetadata(request) => {
+                let version = sent::UPDATE_METADATA;
+                let update = outgoing.update.unwrap_or_else(|| Arc::new(EncodedUpdate::new(request)));
+                let body = update.body(self.epoch)?;
+                let answer = self.link.deliver::<WireUpdateMetadata>(&body, version).await;
+                self.results.update_metadata(UpdateMetadataResponse::from_wire(&answer, version))
+            }
+            Request::StopReplica(request) => {
+                let version = sent::STOP_REPLICA;
+                let body = encoded::<WireStopReplica>(&request, version)?;
+                let answer = self.link.deliver::<WireStopReplica>(&[body], version).await;
+                self.results.stop_replica(deleted(&request), StopReplicaResponse::from_wire(&answer, version))
+            }
+            Request::Barrier => self.results.report(Event::Settled),
+        })
+    }
+}
+
+/// The body of a request, which may have to be sent several times.
+fn encoded<W: Message>(request: &impl ToWire<W>, version: i16) -> Result<Bytes, EncodeError> {
+    let mut writer = Writer::new();
+    request.to_wire(version).encode(&mut writer, version)?;
+    Ok(writer.into_bytes())
+}
+
+/// The connection to one broker, made again after every failure.
+struct Link {
+    id: NodeId,
+    endpoint: Endpoint,
+    options: PeerOptions,
+    connection: Option<PeerConnection>,
+    /// In a row. The first is worth a warning, the rest belong to the same trouble.
+    failures: u32,
+}
+
+impl Link {
+    /// Repeats the request until it is answered.
+    async fn deliver<R: wire::Request>(&mut self, body: &[Bytes], version: i16) -> R::Response {
+        loop {
+            match self.attempt::<R>(body, version).await {
+                Ok(answer) => {
+                    self.failures = 0;
+                    return answer;
+                }
+                Err(error) => self.failed(&error),
+            }
+            tokio::time::sleep(RETRY_PAUSE).await;
+        }
+    }
+
+    async fn attempt<R: wire::Request>(&mut self, body: &[Bytes], version: i16) -> Result<R::Response, PeerError> {
+        let mut connection = match self.connection.take().filter(PeerConnection::is_usable) {
+            Some(connection) => connection,
+            None => {
+                let connection = PeerConnection::connect(&self.endpoint, &self.options).await?;
+                info!(broker = self.id.0, address = %connection.address(), "the controller is connected to the broker");
+                connection
+            }
+        };
+        let answer = connection.call_encoded::<R>(body, version).await?;
+        self.connection = Some(connection);
+        Ok(answer)
+    }
+
+    fn failed(&mut self, error: &PeerError) {
+        self.connection = None;
+        self.failures = self.failures.saturating_add(1);
+        if self.failures == 1 {
+            warn!(broker = self.id.0, "a control request was not answered and is repeated until it is: {error}");
+        } else {
+            debug!(broker = self.id.0, failures = self.failures, "still not answered: {error}");
         }
     }
 }

@@ -9,6 +9,7 @@
 //! other than losing the office, is answered by giving it up: the next controller starts from what coordination holds.
 
 mod channel;
+mod receive;
 mod term;
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,9 @@ use whimbrel_state::controller::control::{
     StopReplicaResponse, UpdateMetadataRequest, UpdateMetadataResponse,
 };
 
+pub use self::receive::ControlReceiver;
 use crate::coordination::{Coordination, CoordinationError, Election, FencedWriter, Watched};
+use crate::interbroker::PeerOptions;
 
 /// Pause before standing again after an election or a term that failed for a reason of our own.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
@@ -42,6 +45,10 @@ pub struct ControllerSettings {
     pub id: NodeId,
     /// The listener on which brokers are reached: `control.plane.listener.name`, else the inter-broker listener.
     pub control_listener: Arc<str>,
+    /// Where followers find their leaders, for the addresses in LeaderAndIsr.
+    pub inter_broker_listener: Arc<str>,
+    /// How other brokers are connected to.
+    pub peers: PeerOptions,
     /// `unclean.leader.election.enable`
     pub unclean_leader_election: bool,
     /// `delete.topic.enable`
@@ -61,6 +68,7 @@ pub struct ControllerView {
 #[derive(Debug, Clone)]
 pub struct ControllerHandle {
     view: watch::Receiver<ControllerView>,
+    receiver: ControlReceiver,
     asked: mpsc::UnboundedSender<Asked>,
 }
 
@@ -106,6 +114,18 @@ impl ControllerHandle {
         *self.view.borrow()
     }
 
+    /// All views from now on.
+    #[must_use]
+    pub fn views(&self) -> watch::Receiver<ControllerView> {
+        self.view.clone()
+    }
+
+    /// Carries out what controllers ask of this broker.
+    #[must_use]
+    pub fn receiver(&self) -> &ControlReceiver {
+        &self.receiver
+    }
+
     /// Whether requests for the controller may be served here.
     #[must_use]
     pub fn is_active(&self) -> bool {
@@ -132,14 +152,18 @@ pub fn start(
 ) -> (ControllerHandle, tokio::task::JoinHandle<()>) {
     let (sender, view) = watch::channel(ControllerView::default());
     let (asked, requests) = mpsc::unbounded_channel();
-    let driver = Driver { coordination, settings, local, view: sender, last_term: None };
-    (ControllerHandle { view, asked }, tokio::spawn(driver.run(requests)))
+    let receiver = ControlReceiver::new(&local, coordination.clone());
+    let handle = ControllerHandle { view, receiver: receiver.clone(), asked };
+    let driver = Driver { coordination, settings, _local: local, receiver, view: sender, last_term: None };
+    (handle, tokio::spawn(driver.run(requests)))
 }
 
 struct Driver {
     coordination: Coordination,
     settings: ControllerSettings,
-    local: Arc<dyn ControlledBroker>,
+    /// Kept for the receiver, which does not: the broker holds a handle to it.
+    _local: Arc<dyn ControlledBroker>,
+    receiver: ControlReceiver,
     view: watch::Sender<ControllerView>,
     /// The office that was last won, in case it has to be given up once more.
     last_term: Option<FencedWriter>,

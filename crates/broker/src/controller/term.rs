@@ -12,7 +12,7 @@ use whimbrel_state::controller::{
     Action, Broker, Controller, ControllerOptions, Input, Snapshot, TopicAssignment, Write,
 };
 
-use super::channel::{Channel, Request};
+use super::channel::{Channel, Request, Updates};
 use super::{Asked, ControllerView, Driver};
 use crate::coordination::{
     ConfigChange, ConfigEntity, ControllerChange, Coordination, CoordinationError, FencedWriter, Watched,
@@ -51,6 +51,8 @@ struct Term<'a> {
     driver: &'a Driver,
     events: mpsc::UnboundedSender<Event>,
     channels: BTreeMap<NodeId, Channel>,
+    /// What the channels to other brokers share.
+    updates: Arc<Updates>,
     /// One task per watch and per batch of writes; all end with the term.
     tasks: JoinSet<()>,
     /// The topics whose node is watched.
@@ -77,6 +79,7 @@ pub(super) async fn serve(
         driver,
         events,
         channels: BTreeMap::new(),
+        updates: Arc::default(),
         tasks: JoinSet::new(),
         topics: BTreeSet::new(),
         brokers: BTreeSet::new(),
@@ -142,7 +145,7 @@ impl Term<'_> {
         let options = ControllerOptions {
             id: self.driver.settings.id,
             epoch: self.writer.epoch(),
-            control_listener: Arc::clone(&self.driver.settings.control_listener),
+            control_listener: Arc::clone(&self.driver.settings.inter_broker_listener),
             unclean_leader_election: self.unclean_election_default().await?,
             delete_topics: self.driver.settings.delete_topics,
         };
@@ -185,7 +188,7 @@ impl Term<'_> {
     fn perform(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
-                Action::OpenChannel(broker) => drop(self.channels.insert(broker.id, self.channel(broker.id))),
+                Action::OpenChannel(broker) => self.open_channel(&broker),
                 Action::CloseChannel(id) => drop(self.channels.remove(&id)),
                 Action::Write(writes) => self.write(writes),
                 Action::LeaderAndIsr(to, request) => self.send(to, Request::LeaderAndIsr(request)),
@@ -201,12 +204,17 @@ impl Term<'_> {
         }
     }
 
-    fn channel(&self, id: NodeId) -> Channel {
-        if id == self.driver.settings.id {
-            let (broker, coordination) = (Arc::clone(&self.driver.local), self.coordination.clone());
-            Channel::local(id, broker, coordination, self.events.clone())
+    fn open_channel(&mut self, broker: &Broker) {
+        let settings = &self.driver.settings;
+        let channel = if broker.id == settings.id {
+            Some(Channel::local(broker.id, self.driver.receiver.clone(), self.events.clone()))
         } else {
-            Channel::unreachable(id)
+            let (updates, events) = (Arc::clone(&self.updates), self.events.clone());
+            Channel::remote(broker, &settings.control_listener, settings.peers.clone(), updates, events)
+        };
+        match channel {
+            Some(channel) => drop(self.channels.insert(broker.id, channel)),
+            None => drop(self.channels.remove(&broker.id)),
         }
     }
 

@@ -16,6 +16,7 @@ use whimbrel_state::controller::control::{
 use super::{ControlledBroker, ControllerHandle, ControllerSettings, start};
 use crate::coordination::Coordination;
 use crate::coordination::testing::{Ensemble, registration};
+use crate::interbroker::PeerOptions;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -119,6 +120,8 @@ async fn broker(
     let settings = ControllerSettings {
         id: NodeId(id),
         control_listener: "PLAINTEXT".into(),
+        inter_broker_listener: "PLAINTEXT".into(),
+        peers: PeerOptions::new("1"),
         unclean_leader_election: false,
         delete_topics: true,
     };

@@ -43,6 +43,7 @@ pub use acl::ZooKeeperAuth;
 pub use configs::{ConfigChange, ConfigEntity, Overrides};
 pub use controller::{ControllerChange, Election, FencedWriter, Watched};
 pub use error::{CoordinationError, RegistrationError};
+pub use producer_ids::BlockRefusal;
 pub use registration::{BrokerIdSettings, Registration};
 pub use session::ConnectSettings;
 pub use topics::VersionedTopic;

@@ -3,7 +3,7 @@
 use std::ops::RangeInclusive;
 
 use tracing::warn;
-use whimbrel_model::ProducerId;
+use whimbrel_model::{BrokerEpoch, NodeId, ProducerId};
 
 use super::codec::ProducerIdBlockNode;
 use super::error::CoordinationError;
@@ -12,26 +12,62 @@ use super::{Coordination, paths};
 /// How many ids a broker takes at a time.
 const BLOCK_IDS: i64 = 1000;
 
+/// Why a broker gets no block of producer ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlockRefusal {
+    NotRegistered,
+    OtherIncarnation,
+}
+
 impl Coordination {
-    /// A producer id that was never given to anyone.
+    /// A producer id that was never given to anyone. A new block of ids comes from `ask`, or, where that has none (this
+    /// broker is the controller), from coordination.
     ///
     /// # Errors
-    /// When a new block of ids is due and the session is lost, the node is not readable, or all ids are used up.
-    pub async fn next_producer_id(&self) -> Result<ProducerId, CoordinationError> {
+    /// When a new block of ids is due and `ask` fails, the session is lost, the node is not readable, or all ids are used
+    /// up.
+    pub async fn next_producer_id<E: From<CoordinationError>>(
+        &self,
+        ask: impl AsyncFnOnce() -> Result<Option<RangeInclusive<i64>>, E>,
+    ) -> Result<ProducerId, E> {
         // Held while a block is taken: two calls at once could not tell whose write of the same block took effect.
         let mut left = self.inner.producer_ids.lock().await;
         if let Some(id) = left.as_mut().and_then(Iterator::next) {
             return Ok(ProducerId(id));
         }
-        let mut block = self.take_block().await?;
-        let first = *block.start();
-        block.next();
+        let block = match ask().await? {
+            Some(block) => block,
+            None => self.take_block(self.registered_id()).await?,
+        };
+        let mut block = block;
+        let first =
+            block.next().ok_or_else(|| CoordinationError::NotWritable("a block without producer ids".into()))?;
         *left = Some(block);
         Ok(ProducerId(first))
     }
 
-    /// Takes the next block of ids for this broker.
-    async fn take_block(&self) -> Result<RangeInclusive<i64>, CoordinationError> {
+    /// The next block of ids, for another broker that this controller serves. `None` if that incarnation is not
+    /// registered.
+    ///
+    /// # Errors
+    /// As [`Coordination::next_producer_id`].
+    pub async fn producer_ids_for(
+        &self,
+        broker: NodeId,
+        epoch: BrokerEpoch,
+    ) -> Result<Result<RangeInclusive<i64>, BlockRefusal>, CoordinationError> {
+        let path = paths::broker(broker);
+        match self.read(&path).await? {
+            None => return Ok(Err(BlockRefusal::NotRegistered)),
+            Some((_, stat)) if stat.czxid != epoch.0 => return Ok(Err(BlockRefusal::OtherIncarnation)),
+            Some(_) => {}
+        }
+        let _one_at_a_time = self.inner.producer_ids.lock().await;
+        self.take_block(broker).await.map(Ok)
+    }
+
+    /// Takes the next block of ids for a broker.
+    async fn take_block(&self, broker: NodeId) -> Result<RangeInclusive<i64>, CoordinationError> {
         let path = paths::PRODUCER_IDS;
         let content = |source| CoordinationError::content(path, source);
         // A write whose answer was lost, and the version that the node has if it took effect.
@@ -59,7 +95,7 @@ impl Coordination {
             let Some((first, last)) = block else {
                 return Err(CoordinationError::NotWritable("all producer ids are used up".into()));
             };
-            let next = ProducerIdBlockNode::new(self.registered_id(), first, last);
+            let next = ProducerIdBlockNode::new(broker, first, last);
             match self.client().set_data(path, &next.encode(), Some(version)).await {
                 Ok(_) => return range(&next),
                 Err(zookeeper_client::Error::BadVersion) => {}

@@ -126,21 +126,34 @@ async fn a_clean_stop_leaves_no_registration() -> TestResult {
     Ok(())
 }
 
+/// An id as a controller's own clients get it.
+async fn own_id(coordination: &Coordination) -> Result<ProducerId, CoordinationError> {
+    coordination.next_producer_id(async || Ok(None)).await
+}
+
 #[tokio::test]
 async fn producer_ids_are_never_given_twice() -> TestResult {
     let (ensemble, dir) = (Ensemble::start().await, tempfile::tempdir()?);
     let coordination = ensemble.open(dir.path()).await;
     let other = ensemble.open(dir.path()).await;
-    let (a, b, c) =
-        tokio::join!(coordination.next_producer_id(), coordination.next_producer_id(), other.next_producer_id());
+    let (a, b, c) = tokio::join!(own_id(&coordination), own_id(&coordination), own_id(&other));
     let mut ids = [a?, b?, c?].map(|id| id.0);
     ids.sort_unstable();
     assert!(ids == [0, 1, 1000] || ids == [0, 1000, 1001], "{ids:?}");
     let mut last = ProducerId(-1);
     for _ in 0..1000 {
-        last = other.next_producer_id().await?;
+        last = own_id(&other).await?;
     }
     assert_eq!(last.0 / 1000, 2, "{last}");
+
+    let epoch = coordination.register(registration(1, 9092)).await?;
+    let asked = coordination.next_producer_id(async || Ok::<_, CoordinationError>(Some(7000..=7999)));
+    // What is left of the own block comes first.
+    assert!(asked.await?.0 < 2000);
+    assert_eq!(coordination.producer_ids_for(NodeId(1), epoch).await?, Ok(3000..=3999));
+    assert_eq!(coordination.producer_ids_for(NodeId(2), epoch).await?, Err(BlockRefusal::NotRegistered));
+    let earlier = BrokerEpoch(epoch.0 - 1);
+    assert_eq!(coordination.producer_ids_for(NodeId(1), earlier).await?, Err(BlockRefusal::OtherIncarnation));
     Ok(())
 }
 

@@ -63,6 +63,12 @@ error_codes! {
     CreatePartitionsResponse: results.error_code;
     IncrementalAlterConfigsResponse: responses.error_code;
     DescribeClusterResponse: error_code;
+    LeaderAndIsrResponse: error_code, partition_errors.error_code, topics.partition_errors.error_code;
+    StopReplicaResponse: error_code, partition_errors.error_code;
+    UpdateMetadataResponse: error_code;
+    ControlledShutdownResponse: error_code;
+    AlterPartitionResponse: error_code, topics.partitions.error_code;
+    AllocateProducerIdsResponse: error_code;
 }
 
 #[cfg(test)]

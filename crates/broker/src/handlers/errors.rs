@@ -9,6 +9,7 @@ use whimbrel_state::partition::LeadershipError;
 use whimbrel_storage::{self as storage, StorageError};
 use whimbrel_wire::Str;
 
+use crate::coordination::BlockRefusal;
 use crate::metadata_cache::MetadataImage;
 use crate::replica_manager::{AppendError, ControlError, Partition, PartitionError, ReadError};
 
@@ -23,6 +24,15 @@ impl ToErrorCode for PartitionError {
             Self::UnknownTopicOrPartition { .. } => ErrorCode::UnknownTopicOrPartition,
             Self::NotHosted { .. } => ErrorCode::NotLeaderOrFollower,
             Self::Offline { .. } => ErrorCode::KafkaStorageError,
+        }
+    }
+}
+
+impl ToErrorCode for BlockRefusal {
+    fn error_code(&self) -> ErrorCode {
+        match self {
+            Self::NotRegistered => ErrorCode::BrokerIdNotRegistered,
+            Self::OtherIncarnation => ErrorCode::StaleBrokerEpoch,
         }
     }
 }

@@ -3,15 +3,24 @@
 //! Transactions are not served. A request with a transactional id is answered `UnsupportedVersion`: Java's producer and
 //! librdkafka both treat it as fatal and say so, where other codes would make one of them try for ever.
 
-use whimbrel_model::ErrorCode;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use whimbrel_model::{ErrorCode, ProducerId};
 use whimbrel_wire::{InitProducerIdRequest, InitProducerIdResponse};
 
 use super::RequestContext;
+use crate::Broker;
+use crate::coordination::CoordinationError;
+use crate::interbroker::ToControllerError;
+
+/// How long a client is kept waiting for the controller. It tries again afterwards.
+const BLOCK_WAIT: Duration = Duration::from_secs(5);
 
 pub async fn handle(context: &RequestContext, request: InitProducerIdRequest, _version: i16) -> InitProducerIdResponse {
     match check(&request) {
         Err(code) => refuse(code),
-        Ok(()) => match context.broker().coordination.next_producer_id().await {
+        Ok(()) => match next_producer_id(context.broker()).await {
             Ok(id) => InitProducerIdResponse { producer_id: id.0, producer_epoch: 0, ..Default::default() },
             Err(error) => {
                 tracing::warn!("no producer id can be given: {error}");
@@ -20,6 +29,25 @@ pub async fn handle(context: &RequestContext, request: InitProducerIdRequest, _v
             }
         },
     }
+}
+
+/// Ids come in blocks: from coordination if this broker is the controller, else from the controller (KIP-730).
+async fn next_producer_id(broker: &Broker) -> Result<ProducerId, NoProducerId> {
+    let ask = async || {
+        let (epoch, deadline) = (broker.coordination.broker_epoch(), Instant::now() + BLOCK_WAIT);
+        let block = broker.to_controller.allocate_producer_ids(epoch, deadline).await?;
+        Ok(block.map(|(first, count)| first.0..=first.0 + i64::from(count) - 1))
+    };
+    broker.coordination.next_producer_id(ask).await
+}
+
+/// Why there is no producer id.
+#[derive(Debug, thiserror::Error)]
+enum NoProducerId {
+    #[error(transparent)]
+    Coordination(#[from] CoordinationError),
+    #[error(transparent)]
+    Controller(#[from] ToControllerError),
 }
 
 /// A producer that names its old id and epoch gets a new id all the same, unless it has a transactional id.

@@ -4,10 +4,13 @@
 //! only concerns the encoding is the business of `wire`. Handlers run on the worker of the connection: they may wait,
 //! but never block.
 
+mod allocate_producer_ids;
 mod alter_configs;
+mod alter_partition;
 mod api_versions;
 mod assignments;
 mod authorized_operations;
+mod controlled_shutdown;
 mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -28,6 +31,7 @@ mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
+mod leader_and_isr;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
@@ -38,7 +42,9 @@ mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod refusal;
+mod stop_replica;
 mod sync_group;
+mod update_metadata;
 
 use std::fmt;
 use std::future::Future;
@@ -51,13 +57,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use whimbrel_model::LeaderEpoch;
 use whimbrel_wire::{
-    AlterConfigsRequest, ApiKey, ApiVersionsRequest, CreatePartitionsRequest, CreateTopicsRequest, DecodeError,
-    DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
-    DescribeGroupsRequest, DescribeLogDirsRequest, DescribeProducersRequest, DescribeTopicPartitionsRequest,
-    EncodeError, FetchRequest, FindCoordinatorRequest, Frame, HeartbeatRequest, IncrementalAlterConfigsRequest,
-    InitProducerIdRequest, JoinGroupRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest,
+    AllocateProducerIdsRequest, AlterConfigsRequest, AlterPartitionRequest, ApiKey, ApiVersionsRequest,
+    ControlledShutdownRequest, CreatePartitionsRequest, CreateTopicsRequest, DecodeError, DeleteGroupsRequest,
+    DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
+    DescribeLogDirsRequest, DescribeProducersRequest, DescribeTopicPartitionsRequest, EncodeError, FetchRequest,
+    FindCoordinatorRequest, Frame, HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest,
+    JoinGroupRequest, LeaderAndIsrRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest,
     OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, Reader, Request,
-    RequestHeader, Str, SyncGroupRequest,
+    RequestHeader, StopReplicaRequest, Str, SyncGroupRequest, UpdateMetadataRequest,
 };
 
 use crate::Broker;
@@ -207,6 +214,12 @@ served! {
     Fetch 4..=18, FetchRequest => fetch::handle;
     ListOffsets 0..=11, ListOffsetsRequest => list_offsets::handle;
     Metadata 0..=13, MetadataRequest => metadata::handle;
+    LeaderAndIsr 0..=7, LeaderAndIsrRequest => leader_and_isr::handle;
+    StopReplica 0..=4, StopReplicaRequest => stop_replica::handle;
+    UpdateMetadata 0..=8, UpdateMetadataRequest => update_metadata::handle;
+    ControlledShutdown 0..=3, ControlledShutdownRequest => controlled_shutdown::handle;
+    AlterPartition 0..=3, AlterPartitionRequest => alter_partition::handle;
+    AllocateProducerIds 0..=0, AllocateProducerIdsRequest => allocate_producer_ids::handle;
     OffsetCommit 0..=10, OffsetCommitRequest => offset_commit::handle;
     OffsetFetch 0..=10, OffsetFetchRequest => offset_fetch::handle;
     FindCoordinator 0..=6, FindCoordinatorRequest => find_coordinator::handle;

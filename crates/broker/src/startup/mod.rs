@@ -27,6 +27,7 @@ use crate::controller::{self, ControllerSettings};
 use crate::coordination::{
     ConfigEntity, ConnectSettings, Coordination, CoordinationError, Overrides, Registration, RegistrationError,
 };
+use crate::interbroker::PeerOptions;
 use crate::local_broker::FlushedTo;
 use crate::metrics::Metrics;
 use crate::replica_manager::log_config;
@@ -227,6 +228,8 @@ fn controller_settings(config: &BrokerConfig, id: NodeId) -> ControllerSettings 
     ControllerSettings {
         id,
         control_listener: config.listeners.control().into(),
+        inter_broker_listener: config.listeners.inter_broker.as_str().into(),
+        peers: PeerOptions::of_broker(id, &config.network),
         unclean_leader_election: config.topics.config.unclean_leader_election,
         delete_topics: config.topics.delete_enabled,
     }

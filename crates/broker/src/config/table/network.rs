@@ -80,4 +80,10 @@ settings! {
 
     MAX_REQUEST_PARTITION_SIZE_LIMIT = Setting::int("max.request.partition.size.limit", 1).default("2000")
         .doc("The most partitions in one DescribeTopicPartitions answer.");
+
+    CONTROLLER_SOCKET_TIMEOUT_MS = Setting::int("controller.socket.timeout.ms", 1).default("30000")
+        .doc("How long a connection between the controller and a broker may take to be made, in milliseconds.");
+
+    REQUEST_TIMEOUT_MS = Setting::int("request.timeout.ms", 1).default("30000")
+        .doc("How long a broker waits for another one's answer before it asks again on a new connection, in milliseconds.");
 }
