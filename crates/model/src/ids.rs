@@ -37,6 +37,10 @@ impl NodeId {
     /// No broker.
     pub const NONE: Self = Self(-1);
 }
+impl BrokerEpoch {
+    /// Unknown.
+    pub const NONE: Self = Self(-1);
+}
 impl LeaderEpoch {
     /// Unknown, or the client does not check.
     pub const NONE: Self = Self(-1);

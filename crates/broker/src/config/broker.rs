@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use whimbrel_model::NodeId;
+use whimbrel_state::controller::LeaderBalance;
 
 use super::error::ConfigError;
 use super::kind::Value;
@@ -90,6 +91,8 @@ pub struct TopicDefaults {
     pub replication_factor: i16,
     pub auto_create: bool,
     pub delete_enabled: bool,
+    /// `None`: leadership is not given back by itself.
+    pub leader_balance: Option<LeaderBalance>,
     /// The settings of a topic without overrides.
     pub config: TopicConfig,
 }
@@ -345,8 +348,18 @@ impl Reader<'_> {
             replication_factor: i16::try_from(self.get(&DEFAULT_REPLICATION_FACTOR)?.int()).unwrap_or(i16::MAX),
             auto_create: self.get(&AUTO_CREATE_TOPICS_ENABLE)?.bool(),
             delete_enabled: self.get(&DELETE_TOPIC_ENABLE)?.bool(),
+            leader_balance: self.leader_balance()?,
             config,
         })
+    }
+
+    fn leader_balance(&self) -> Result<Option<LeaderBalance>, ConfigError> {
+        let seconds = self.get(&LEADER_IMBALANCE_CHECK_INTERVAL_SECONDS)?.long();
+        let balance = LeaderBalance {
+            interval: Duration::from_secs(seconds.max(1).unsigned_abs()),
+            percentage: self.get(&LEADER_IMBALANCE_PER_BROKER_PERCENTAGE)?.size(),
+        };
+        Ok(self.get(&AUTO_LEADER_REBALANCE_ENABLE)?.bool().then_some(balance))
     }
 
     fn log(&self) -> Result<LogSettings, ConfigError> {

@@ -294,13 +294,10 @@ pub static FAMILIES: &[Family] = &[
         standing: Standing::Unimplemented,
         reason: "this version runs one broker; there is nothing to replicate or to hand over",
         keys: &[
-            "auto.leader.rebalance.enable",
             "controlled.shutdown.enable",
             "controlled.shutdown.max.retries",
             "controlled.shutdown.retry.backoff.ms",
             "inter.broker.protocol.version",
-            "leader.imbalance.check.interval.seconds",
-            "leader.imbalance.per.broker.percentage",
             "num.replica.alter.log.dirs.threads",
             "replica.socket.receive.buffer.bytes",
             "socket.connection.setup.timeout.max.ms",

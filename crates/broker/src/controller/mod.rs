@@ -24,6 +24,7 @@ use whimbrel_state::controller::control::{
     ControllerRequest, ControllerResponse, LeaderAndIsrRequest, LeaderAndIsrResponse, StopReplicaRequest,
     StopReplicaResponse, UpdateMetadataRequest, UpdateMetadataResponse,
 };
+use whimbrel_state::controller::{DefaultSettings, LeaderBalance};
 
 pub use self::receive::ControlReceiver;
 use crate::coordination::{Coordination, CoordinationError, Election, FencedWriter, Watched};
@@ -49,8 +50,10 @@ pub struct ControllerSettings {
     pub inter_broker_listener: Arc<str>,
     /// How other brokers are connected to.
     pub peers: PeerOptions,
-    /// `unclean.leader.election.enable`
-    pub unclean_leader_election: bool,
+    /// The settings that elections depend on, as this broker was started.
+    pub defaults: DefaultSettings,
+    /// `auto.leader.rebalance.enable` and what goes with it.
+    pub leader_balance: Option<LeaderBalance>,
     /// `delete.topic.enable`
     pub delete_topics: bool,
 }
@@ -278,5 +281,5 @@ async fn closing(coordination: &Coordination) {
 /// Drops what is asked, which answers it; never ends.
 async fn refuse_all(requests: &mut mpsc::UnboundedReceiver<Asked>) {
     while requests.recv().await.is_some() {}
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }

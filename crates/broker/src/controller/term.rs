@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -9,7 +10,7 @@ use tracing::info;
 use whimbrel_model::{NodeId, TopicPartition};
 use whimbrel_state::controller::control::{ControllerResponse, RequestId};
 use whimbrel_state::controller::{
-    Action, Broker, Controller, ControllerOptions, Input, Snapshot, TopicAssignment, Write,
+    Action, Broker, Controller, ControllerOptions, DefaultSettings, Input, Snapshot, TopicAssignment, Write,
 };
 
 use super::channel::{Channel, Request, Updates};
@@ -20,6 +21,9 @@ use crate::coordination::{
 
 /// Events taken in one go. Many watches that fire together then cost one read each kind, and one round of requests.
 const EVENTS_MAX: usize = 4096;
+
+/// How often the machine is told the time. What depends on it is measured in seconds.
+const TICK: Duration = Duration::from_secs(1);
 
 /// Something for the driver's loop.
 pub(super) enum Event {
@@ -90,8 +94,12 @@ pub(super) async fn serve(
     term.take_office().await?;
 
     let mut round = Vec::new();
+    let started = tokio::time::Instant::now();
+    let mut ticks = tokio::time::interval(TICK);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
+            _ = ticks.tick() => term.feed(Input::Tick { now: started.elapsed() }),
             _ = receiver.recv_many(&mut round, EVENTS_MAX) => {}
             Some(asked) = requests.recv() => term.asked(asked),
             Some(change) = config_changes.recv() => round.extend(term.config_changed(change).await?),
@@ -146,8 +154,9 @@ impl Term<'_> {
             id: self.driver.settings.id,
             epoch: self.writer.epoch(),
             control_listener: Arc::clone(&self.driver.settings.inter_broker_listener),
-            unclean_leader_election: self.unclean_election_default().await?,
+            defaults: self.default_settings().await?,
             delete_topics: self.driver.settings.delete_topics,
+            leader_balance: self.driver.settings.leader_balance,
         };
         let mut actions = Vec::new();
         let snapshot = Snapshot { brokers, topics, states, deletions };
@@ -318,25 +327,30 @@ impl Term<'_> {
     async fn config_changed(&self, change: ConfigChange) -> Result<Option<Event>, CoordinationError> {
         let input = match change.entity {
             ConfigEntity::Topic(topic) => {
-                let allowed = self.coordination.unclean_election_of(&topic);
-                Input::UncleanElectionOfTopic { topic, allowed }
+                let settings = self.coordination.topic_settings(&topic);
+                Input::TopicSettings { topic, settings }
             }
             ConfigEntity::Broker(id) if id != self.driver.settings.id => return Ok(None),
             ConfigEntity::Broker(_) | ConfigEntity::AllBrokers => {
-                Input::UncleanElectionDefault(self.unclean_election_default().await?)
+                Input::DefaultSettings(self.default_settings().await?)
             }
         };
         Ok(Some(Event::Input(input)))
     }
 
-    /// This broker's dynamic setting, else the one of all brokers, else the one it was started with.
-    async fn unclean_election_default(&self) -> Result<bool, CoordinationError> {
-        for entity in [ConfigEntity::Broker(self.driver.settings.id), ConfigEntity::AllBrokers] {
-            if let Some(value) = self.coordination.read_config(&entity).await?.get("unclean.leader.election.enable") {
-                return Ok(value.eq_ignore_ascii_case("true"));
-            }
-        }
-        Ok(self.driver.settings.unclean_leader_election)
+    /// Of each setting this broker's dynamic value, else that of all brokers, else the one it was started with.
+    async fn default_settings(&self) -> Result<DefaultSettings, CoordinationError> {
+        let own = self.coordination.read_config(&ConfigEntity::Broker(self.driver.settings.id)).await?;
+        let all = self.coordination.read_config(&ConfigEntity::AllBrokers).await?;
+        let dynamic = |key: &str| own.get(key).or_else(|| all.get(key));
+        let started = self.driver.settings.defaults;
+        Ok(DefaultSettings {
+            unclean_leader_election: dynamic("unclean.leader.election.enable")
+                .map_or(started.unclean_leader_election, |value| value.eq_ignore_ascii_case("true")),
+            min_insync_replicas: dynamic("min.insync.replicas")
+                .and_then(|value| value.parse().ok())
+                .unwrap_or(started.min_insync_replicas),
+        })
     }
 }
 

@@ -7,11 +7,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use whimbrel_model::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId};
-use whimbrel_state::controller::PartitionAssignment;
 use whimbrel_state::controller::control::{
     LEADER_DURING_DELETE, LeaderAndIsrRequest, LeaderAndIsrResponse, LeaderAndIsrTopicResult, PartitionResult,
     StopReplicaRequest, StopReplicaResponse, UpdateMetadataRequest, UpdateMetadataResponse,
 };
+use whimbrel_state::controller::{DefaultSettings, PartitionAssignment};
 
 use super::{ControlledBroker, ControllerHandle, ControllerSettings, start};
 use crate::coordination::Coordination;
@@ -122,7 +122,8 @@ async fn broker(
         control_listener: "PLAINTEXT".into(),
         inter_broker_listener: "PLAINTEXT".into(),
         peers: PeerOptions::new("1"),
-        unclean_leader_election: false,
+        defaults: DefaultSettings::default(),
+        leader_balance: None,
         delete_topics: true,
     };
     let notes = Arc::new(NoteTaker::default());
@@ -182,8 +183,8 @@ async fn the_next_life_leads_what_the_last_one_led() -> TestResult {
     let second = ensemble.open(dir.path()).await;
     let (notes, _) = broker(&second, 1).await?;
     let told = notes.until(|notes| notes.leaders.len() == 1).await?;
-    // The same leader in the same epoch, and not a new replica.
-    assert_eq!(told.leaders, BTreeMap::from([(("t".into(), 0), (NodeId(1), LeaderEpoch(0)))]));
+    // The same leader, which proves nothing of its log and so leads in a new epoch, and not a new replica.
+    assert_eq!(told.leaders, BTreeMap::from([(("t".into(), 0), (NodeId(1), LeaderEpoch(1)))]));
     assert_eq!(told.hosted, BTreeMap::from([(("t".into(), 0), false)]));
     second.close().await;
     Ok(())

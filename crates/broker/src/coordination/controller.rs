@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tracing::{info, warn};
 use whimbrel_model::{ControllerEpoch, NodeId, PartitionEpoch, TopicPartition, Uuid};
 use whimbrel_state::controller::election::PartitionState;
-use whimbrel_state::controller::{Broker, TopicAssignment, Write, Written};
+use whimbrel_state::controller::{Broker, TopicAssignment, TopicSettings, Write, Written};
 use zookeeper_client::{Client, Error, EventType, MultiWriteError, MultiWriter, OneshotWatcher, Stat};
 
 use super::codec::{ControllerNode, FeatureNode, PartitionStateNode, TopicNode};
@@ -236,17 +236,23 @@ impl Coordination {
                 };
                 let topic = TopicNode::decode(&json).and_then(|node| node.into_assignment(Arc::clone(name)));
                 let mut topic = topic.map_err(|source| CoordinationError::content(path, source))?;
-                topic.unclean_leader_election = self.unclean_election_of(name);
+                topic.settings = self.topic_settings(name);
                 topics.push(Watched { value: topic, watcher });
             }
         }
         Ok(topics)
     }
 
-    /// A topic's own `unclean.leader.election.enable`, as last read.
+    /// The settings of a topic that elections depend on, as last read.
     #[must_use]
-    pub fn unclean_election_of(&self, topic: &str) -> Option<bool> {
-        self.topic_config(topic).get("unclean.leader.election.enable").map(|value| value.eq_ignore_ascii_case("true"))
+    pub fn topic_settings(&self, topic: &str) -> TopicSettings {
+        let overrides = self.topic_config(topic);
+        TopicSettings {
+            unclean_leader_election: overrides
+                .get("unclean.leader.election.enable")
+                .map(|value| value.eq_ignore_ascii_case("true")),
+            min_insync_replicas: overrides.get("min.insync.replicas").and_then(|value| value.parse().ok()),
+        }
     }
 
     async fn watch_data(&self, path: &str) -> Result<Option<(Vec<u8>, OneshotWatcher)>, CoordinationError> {
@@ -385,6 +391,7 @@ impl FencedWriter {
                     written.push(Written::TopicDeleted { topic, id });
                 }
                 Write::ForgetDeletion { topic } => self.delete(&paths::delete_topic(&topic)).await?,
+                Write::ForgetPreferredElection => self.delete(paths::PREFERRED_ELECTION).await?,
             }
         }
         for window in states.chunks(OPERATIONS_MAX * IN_FLIGHT_MAX / 2) {
@@ -611,7 +618,7 @@ fn add_state_write(multi: &mut MultiWriter<'_>, write: &Write, needs_parent: boo
             let json = PartitionStateNode::new(state).encode();
             multi.add_set_data(&paths::state(partition), &json, Some(state.partition_epoch.0))
         }
-        Write::DeleteTopic { .. } | Write::ForgetDeletion { .. } => Ok(()),
+        Write::DeleteTopic { .. } | Write::ForgetDeletion { .. } | Write::ForgetPreferredElection => Ok(()),
     }
 }
 
@@ -628,6 +635,6 @@ fn done(write: &Write) -> Option<Written> {
                 state: PartitionState { partition_epoch, ..state.clone() },
             })
         }
-        Write::DeleteTopic { .. } | Write::ForgetDeletion { .. } => None,
+        Write::DeleteTopic { .. } | Write::ForgetDeletion { .. } | Write::ForgetPreferredElection => None,
     }
 }

@@ -14,6 +14,7 @@ pub(super) const DELETE_TOPICS: &str = "/admin/delete_topics";
 pub(super) const FEATURE: &str = "/feature";
 pub(super) const ISR_CHANGES: &str = "/isr_change_notification";
 pub(super) const LOG_DIR_EVENTS: &str = "/log_dir_event_notification";
+pub(super) const PREFERRED_ELECTION: &str = "/admin/preferred_replica_election";
 pub(super) const PRODUCER_IDS: &str = "/latest_producer_id_block";
 
 /// What every broker creates when it starts, parents first.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use whimbrel_model::{BrokerEpoch, NodeId, ProducerId, TopicPartition};
-use whimbrel_state::controller::election::first_state;
+use whimbrel_state::controller::election::{Circumstances, Presence, Standing, first_state};
 use whimbrel_state::controller::{PartitionAssignment, Write, Written};
 
 use super::testing::{Ensemble, registration};
@@ -26,7 +26,15 @@ fn partitions(count: i32) -> Vec<PartitionAssignment> {
 }
 
 fn create(topic: &str, index: i32, writer: &FencedWriter) -> Option<Write> {
-    let state = first_state(&[NodeId(1)], |_| true, writer.epoch())?;
+    let epoch = BrokerEpoch(7);
+    let online = Standing { presence: Presence::Online, epoch, intact_since: epoch, running_since: epoch };
+    let state = first_state(&Circumstances {
+        replicas: &[NodeId(1)],
+        standing: &|_| online,
+        unclean: false,
+        min_insync_replicas: 1,
+        controller_epoch: writer.epoch(),
+    })?;
     Some(Write::CreatePartition { partition: TopicPartition::new(topic, index), state })
 }
 

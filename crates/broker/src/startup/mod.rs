@@ -19,6 +19,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 use whimbrel_keeper::{Keeper, KeeperConfig, KeeperHandle};
 use whimbrel_model::NodeId;
+use whimbrel_state::controller::DefaultSettings;
 use whimbrel_storage::{LoadReport, LogManager, LogManagerConfig, OpenError, StorageError};
 
 use crate::Broker;
@@ -230,7 +231,11 @@ fn controller_settings(config: &BrokerConfig, id: NodeId) -> ControllerSettings 
         control_listener: config.listeners.control().into(),
         inter_broker_listener: config.listeners.inter_broker.as_str().into(),
         peers: PeerOptions::of_broker(id, &config.network),
-        unclean_leader_election: config.topics.config.unclean_leader_election,
+        defaults: DefaultSettings {
+            unclean_leader_election: config.topics.config.unclean_leader_election,
+            min_insync_replicas: config.topics.config.min_insync_replicas as usize,
+        },
+        leader_balance: config.topics.leader_balance,
         delete_topics: config.topics.delete_enabled,
     }
 }

@@ -109,7 +109,7 @@ impl Controller {
         }
         if let Some(topic) = self.facts.forget_topic(name) {
             // Brokers forgot it when its deletion was asked for; those that started since may not have.
-            self.outbox.publish_deleted(topic);
+            self.forgotten(topic);
         }
     }
 
@@ -134,7 +134,7 @@ impl Controller {
     fn start_deletion(&mut self, name: &str) {
         let Some(topic) = self.facts.topic(name) else { return };
         // A write whose result is unknown could create a state node after the topic's nodes were listed for removal.
-        if topic.partitions.values().any(|partition| partition.in_flight) {
+        if topic.partitions.values().any(|partition| partition.in_flight.is_some()) {
             return;
         }
         let mut left = BTreeSet::new();

@@ -1,17 +1,19 @@
 //! What the controller knows. No decisions here, only look-ups and bookkeeping.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use whimbrel_model::{NodeId, TopicPartition, Uuid};
+use whimbrel_model::{BrokerEpoch, NodeId, TopicPartition, Uuid};
 
 use super::deletion::Deletion;
-use super::election::PartitionState;
-use super::{Broker, Snapshot, TopicAssignment};
+use super::election::{PartitionState, Presence, Standing};
+use super::tasks::{Flight, Task};
+use super::{Broker, Snapshot, TopicAssignment, TopicSettings};
 
+type HashMap<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
 type HashSet<T> = std::collections::HashSet<T, foldhash::fast::RandomState>;
 
-/// One partition: its assignment and its committed state.
+/// One partition: its assignment, its committed state, and what is under way.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Partition {
     pub(super) replicas: Vec<NodeId>,
@@ -19,8 +21,14 @@ pub(super) struct Partition {
     pub(super) removing_replicas: Vec<NodeId>,
     /// `None` until its state node is known to exist.
     pub(super) state: Option<PartitionState>,
-    /// A write of this partition's state has been handed out and its result is not in.
-    pub(super) in_flight: bool,
+    /// The write of this partition that has been handed out and whose result is not in.
+    pub(super) in_flight: Option<Flight>,
+    /// What is to be done once nothing is in flight, in order.
+    pub(super) tasks: VecDeque<Task>,
+    /// Its replicas have yet to be told of its state. They are told when no further change of it is called for.
+    pub(super) is_untold: bool,
+    /// Its replicas were never told of it: they may create their logs.
+    pub(super) is_new: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -28,7 +36,7 @@ pub(super) struct Topic {
     pub(super) name: Arc<str>,
     pub(super) id: Uuid,
     pub(super) partitions: BTreeMap<i32, Partition>,
-    pub(super) unclean_leader_election: Option<bool>,
+    pub(super) settings: TopicSettings,
     /// Set from the moment its deletion is asked for.
     pub(super) deletion: Option<Deletion>,
 }
@@ -51,7 +59,13 @@ impl BrokerChange {
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     brokers: BTreeMap<NodeId, Broker>,
+    /// Incarnations that give no sign of life.
+    suspected: BTreeMap<NodeId, BrokerEpoch>,
+    /// Brokers that are about to stop, until they are gone or have come back.
+    shutting_down: BTreeSet<NodeId>,
     topics: BTreeMap<Arc<str>, Topic>,
+    /// The names of the topics that have an id.
+    topic_names: HashMap<Uuid, Arc<str>>,
     /// Replicas on a failed directory of a broker that is alive.
     offline_replicas: HashSet<(NodeId, TopicPartition)>,
 }
@@ -63,14 +77,29 @@ impl Facts {
             self.upsert_topic(topic.clone());
         }
         for (name, state) in &snapshot.states {
+            let state = self.with_epochs(state.clone());
             if let Some(partition) = self.partition_mut(name) {
-                partition.state = Some(state.clone());
+                partition.state = Some(state);
             }
         }
     }
 
+    /// The state with the epochs filled in that it does not record: those of the brokers as they are registered now.
+    /// A broker that comes back later is then known to be another incarnation.
+    pub(super) fn with_epochs(&self, mut state: PartitionState) -> PartitionState {
+        for member in state.isr.iter_mut().filter(|member| member.epoch == BrokerEpoch::NONE) {
+            member.epoch = self.brokers.get(&member.broker).map_or(BrokerEpoch::NONE, |broker| broker.epoch);
+        }
+        state
+    }
+
     pub(super) fn brokers(&self) -> impl Iterator<Item = &Broker> {
         self.brokers.values()
+    }
+
+    /// The registered brokers that are not suspected.
+    pub(super) fn live_brokers(&self) -> impl Iterator<Item = &Broker> {
+        self.brokers.values().filter(|broker| !self.suspected.contains_key(&broker.id))
     }
 
     pub(super) fn broker_ids(&self) -> Vec<NodeId> {
@@ -95,6 +124,8 @@ impl Facts {
         let is_started = |new: &&Broker| self.brokers.get(&new.id).is_none_or(|old| old.epoch < new.epoch);
         change.started = next.values().filter(is_started).map(|broker| broker.id).collect();
         self.offline_replicas.retain(|(id, _)| !change.lost.contains(id));
+        self.suspected.retain(|id, _| !change.lost.contains(id));
+        self.shutting_down.retain(|id| !change.lost.contains(id));
         self.brokers = next;
         change
     }
@@ -123,12 +154,15 @@ impl Facts {
     ///
     /// The replicas of partitions that exist do not change here: that is a reassignment, which has its own steps.
     pub(super) fn upsert_topic(&mut self, assignment: TopicAssignment) -> Vec<TopicPartition> {
-        let TopicAssignment { name, id, partitions, unclean_leader_election } = assignment;
+        let TopicAssignment { name, id, partitions, settings } = assignment;
+        if !id.is_zero() {
+            self.topic_names.insert(id, Arc::clone(&name));
+        }
         let topic = self.topics.entry(Arc::clone(&name)).or_insert_with(|| Topic {
             name: Arc::clone(&name),
             id,
             partitions: BTreeMap::new(),
-            unclean_leader_election,
+            settings,
             deletion: None,
         });
         let mut added = Vec::new();
@@ -139,8 +173,7 @@ impl Facts {
                     replicas: one.replicas,
                     adding_replicas: one.adding_replicas,
                     removing_replicas: one.removing_replicas,
-                    state: None,
-                    in_flight: false,
+                    ..Partition::default()
                 }
             });
         }
@@ -156,17 +189,29 @@ impl Facts {
 
     pub(super) fn forget_topic(&mut self, name: &str) -> Option<Topic> {
         self.offline_replicas.retain(|(_, partition)| &*partition.topic != name);
-        self.topics.remove(name)
+        let topic = self.topics.remove(name)?;
+        self.topic_names.remove(&topic.id);
+        Some(topic)
     }
 
-    pub(super) fn set_unclean_election(&mut self, topic: &str, allowed: Option<bool>) -> Vec<TopicPartition> {
+    pub(super) fn set_topic_settings(&mut self, topic: &str, settings: TopicSettings) -> Vec<TopicPartition> {
         let Some(topic) = self.topics.get_mut(topic) else { return Vec::new() };
-        topic.unclean_leader_election = allowed;
+        topic.settings = settings;
         names_of(topic).collect()
+    }
+
+    /// The topic with this id.
+    pub(super) fn topic_by_id(&self, id: Uuid) -> Option<&Topic> {
+        self.topics.get(self.topic_names.get(&id)?)
     }
 
     pub(super) fn all_partitions(&self) -> Vec<TopicPartition> {
         self.topics.values().flat_map(names_of).collect()
+    }
+
+    /// The partitions that have a replica on one of these brokers, without a state or with one.
+    pub(super) fn assigned_to(&self, brokers: &BTreeSet<NodeId>) -> Vec<TopicPartition> {
+        self.partitions_where(|_, partition| partition.replicas.iter().any(|replica| brokers.contains(replica)))
     }
 
     pub(super) fn partitions_with_state(&self) -> Vec<TopicPartition> {
@@ -189,10 +234,57 @@ impl Facts {
         names
     }
 
+    /// Marks an incarnation as suspected; true if that is news.
+    pub(super) fn suspect(&mut self, broker: NodeId, epoch: BrokerEpoch) -> bool {
+        self.brokers.get(&broker).is_some_and(|known| known.epoch == epoch)
+            && self.suspected.insert(broker, epoch).is_none()
+    }
+
+    /// Clears the mark; true if that is news.
+    pub(super) fn clear(&mut self, broker: NodeId) -> bool {
+        self.suspected.remove(&broker).is_some()
+    }
+
+    pub(super) fn shut_down(&mut self, broker: NodeId) {
+        self.shutting_down.insert(broker);
+    }
+
     /// Whether the replica of this partition can serve: its broker is alive and its directory has not failed.
     pub(super) fn is_online(&self, replica: NodeId, partition: &TopicPartition) -> bool {
-        self.brokers.contains_key(&replica)
-            && (self.offline_replicas.is_empty() || !self.offline_replicas.contains(&(replica, partition.clone())))
+        self.presence(replica, partition) == Presence::Online
+    }
+
+    fn presence(&self, replica: NodeId, partition: &TopicPartition) -> Presence {
+        if !self.brokers.contains_key(&replica) {
+            Presence::Offline
+        } else if !self.offline_replicas.is_empty() && self.offline_replicas.contains(&(replica, partition.clone())) {
+            Presence::DirectoryFailed
+        } else if self.suspected.contains_key(&replica) {
+            Presence::Suspected
+        } else if self.shutting_down.contains(&replica) {
+            Presence::ShuttingDown
+        } else {
+            Presence::Online
+        }
+    }
+
+    /// What is known of the broker of this replica.
+    pub(super) fn standing(&self, replica: NodeId, partition: &TopicPartition) -> Standing {
+        let presence = self.presence(replica, partition);
+        match self.brokers.get(&replica) {
+            Some(broker) => Standing {
+                presence,
+                epoch: broker.epoch,
+                intact_since: broker.intact_since,
+                running_since: broker.running_since,
+            },
+            None => Standing {
+                presence,
+                epoch: BrokerEpoch::NONE,
+                intact_since: BrokerEpoch::NONE,
+                running_since: BrokerEpoch::NONE,
+            },
+        }
     }
 
     /// Marks a replica as on a failed directory; true if that is news.

@@ -12,9 +12,13 @@
 //! deletion asked ──▶ UpdateMetadata(leader -2), StopReplica(delete) ──all replicas gone──▶ Write::DeleteTopic
 //! ```
 //!
+//! Requests for single partitions (AlterPartition, elections) wait in the partition's queue (`tasks`) until nothing else
+//! of it is under way, and are answered when coordination holds the result.
+//!
 //! Invariants:
 //! - A partition has at most one write in flight. What happens meanwhile is judged when its result is in.
-//! - Brokers never hear of a state that coordination does not hold.
+//! - Brokers never hear of a state that coordination does not hold, nor of one that the facts already contradict: a
+//!   broker that came back without its tail is never told that it leads as before.
 //! - Every write is made under the controller's epoch by the driver; when that check fails the driver drops the machine
 //!   (the controller has moved), so no result of such a write ever arrives here.
 //! - Within one input, requests to a broker leave in the order LeaderAndIsr, UpdateMetadata, StopReplica.
@@ -24,162 +28,41 @@
 //! `TopicDeletionManager.scala`. Kafka steps through per-replica states and writes between them; here the same outcome
 //! is computed from the facts, in one write per partition.
 
+mod alter_partition;
 pub mod assignment;
 pub mod control;
 mod deletion;
+mod elect_leaders;
 pub mod election;
 mod facts;
+mod messages;
 mod outbox;
+mod shutdown;
+mod tasks;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
-use whimbrel_model::{BrokerEpoch, ControllerEpoch, ErrorCode, NodeId, TopicPartition, Uuid};
+use whimbrel_model::{BrokerEpoch, ControllerEpoch, ErrorCode, NodeId, TopicPartition};
 
+use self::alter_partition::Altering;
 use self::control::{
-    AlterPartitionResponse, AlterReassignmentsResponse, ControlledShutdownResponse, ControllerRequest,
-    ControllerResponse, ElectLeadersResponse, Endpoint, LeaderAndIsrRequest, LeaderAndIsrResponse,
-    ListReassignmentsResponse, LiveBroker, RequestId, StopReplicaRequest, StopReplicaResponse, UpdateMetadataRequest,
+    AlterPartitionError, AlterReassignmentsResponse, ControllerRequest, ControllerResponse, LeaderAndIsrResponse,
+    ListReassignmentsResponse, RequestId,
 };
-use self::election::{PartitionState, first_state, next_state};
-use self::facts::Facts;
+use self::elect_leaders::Electing;
+use self::election::{Circumstances, PartitionState, first_state, next_state};
+use self::facts::{Facts, Partition, Topic};
+pub use self::messages::{
+    Action, Broker, ControllerOptions, DefaultSettings, Input, LeaderBalance, PartitionAssignment, Snapshot,
+    TopicAssignment, TopicSettings, Write, Written,
+};
 use self::outbox::Outbox;
-
-/// A registered broker incarnation.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Broker {
-    pub id: NodeId,
-    pub epoch: BrokerEpoch,
-    pub endpoints: Vec<Endpoint>,
-    pub rack: Option<Arc<str>>,
-}
-
-impl Broker {
-    fn as_live(&self) -> LiveBroker {
-        LiveBroker { id: self.id, endpoints: self.endpoints.clone(), rack: self.rack.clone() }
-    }
-}
-
-/// A topic as its node in coordination describes it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TopicAssignment {
-    pub name: Arc<str>,
-    pub id: Uuid,
-    pub partitions: Vec<PartitionAssignment>,
-    /// The topic's `unclean.leader.election.enable`; `None` when it has none of its own.
-    pub unclean_leader_election: Option<bool>,
-}
-
-/// Where the replicas of a partition are to be.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartitionAssignment {
-    pub index: i32,
-    pub replicas: Vec<NodeId>,
-    pub adding_replicas: Vec<NodeId>,
-    pub removing_replicas: Vec<NodeId>,
-}
-
-/// All that a new controller reads before it acts.
-#[derive(Debug, Clone, Default)]
-pub struct Snapshot {
-    pub brokers: Vec<Broker>,
-    pub topics: Vec<TopicAssignment>,
-    /// The state nodes that exist.
-    pub states: Vec<(TopicPartition, PartitionState)>,
-    /// Topics whose deletion is asked for.
-    pub deletions: Vec<Arc<str>>,
-}
-
-/// What a controller is, from its election to its resignation.
-#[derive(Debug, Clone)]
-pub struct ControllerOptions {
-    pub id: NodeId,
-    pub epoch: ControllerEpoch,
-    /// The listener on which this controller reaches brokers, for the addresses of leaders in LeaderAndIsr.
-    pub control_listener: Arc<str>,
-    /// The broker's `unclean.leader.election.enable`.
-    pub unclean_leader_election: bool,
-    /// `delete.topic.enable`: when false, requests to delete topics are removed and nothing is deleted.
-    pub delete_topics: bool,
-}
-
-/// Something happened.
-#[derive(Debug, Clone)]
-pub enum Input {
-    /// The registered brokers, all of them.
-    Brokers(Vec<Broker>),
-    /// Topics that are new, or whose assignment changed.
-    TopicsChanged(Vec<TopicAssignment>),
-    /// The topics that exist; others are forgotten. Topics that are listed and not yet known stay unknown.
-    TopicsListed(Vec<Arc<str>>),
-    /// The topics whose deletion is asked for, all of them.
-    DeletionsRequested(Vec<Arc<str>>),
-    /// Results of writes, in any order.
-    Written(Vec<Written>),
-    /// A broker answered a LeaderAndIsr request.
-    LeaderAndIsrDone { broker: NodeId, response: LeaderAndIsrResponse },
-    /// A broker answered a StopReplica request; partitions that had `delete` set are named in `deleted`.
-    StopReplicaDone { broker: NodeId, deleted: Vec<TopicPartition>, response: StopReplicaResponse },
-    /// A broker reported that a log directory failed, without saying which replicas were on it.
-    LogDirFailed { broker: NodeId },
-    /// Somebody asks the controller for something; an [`Action::Answer`] with this id follows, now or later.
-    Request { id: RequestId, request: ControllerRequest },
-    /// This incarnation gives no sign of life. Until it is cleared or replaced it counts as offline for leadership and
-    /// ISR, but its channel stays open and it is told everything.
-    BrokerSuspected { broker: NodeId, epoch: BrokerEpoch },
-    /// The suspected incarnation answers again; it is told all its roles.
-    BrokerCleared { broker: NodeId },
-    /// `unclean.leader.election.enable` of a topic changed.
-    UncleanElectionOfTopic { topic: Arc<str>, allowed: Option<bool> },
-    /// The broker-wide `unclean.leader.election.enable` changed.
-    UncleanElectionDefault(bool),
-}
-
-/// What the driver must do, in order. Requests to one broker are sent one at a time and repeated until it answers or
-/// its channel is closed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Action {
-    /// Requests to this broker will follow.
-    OpenChannel(Broker),
-    /// Drop what waits for this broker.
-    CloseChannel(NodeId),
-    /// Make these writes, in one batch; feed the results back.
-    Write(Vec<Write>),
-    LeaderAndIsr(NodeId, LeaderAndIsrRequest),
-    UpdateMetadata(NodeId, UpdateMetadataRequest),
-    StopReplica(NodeId, StopReplicaRequest),
-    /// The answer to [`Input::Request`].
-    Answer {
-        id: RequestId,
-        response: ControllerResponse,
-    },
-}
-
-/// One change of coordination's state, to be made under the controller's epoch.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Write {
-    /// Create a partition's nodes, parents included.
-    CreatePartition { partition: TopicPartition, state: PartitionState },
-    /// Replace a state whose node has the version `state.partition_epoch`.
-    SetState { partition: TopicPartition, state: PartitionState },
-    /// Remove the topic's node with all below it, its configuration, and the request to delete it, in this order. The id
-    /// comes back with the result: a new topic may have the name by then.
-    DeleteTopic { topic: Arc<str>, id: Uuid },
-    /// Remove a request to delete a topic, nothing else.
-    ForgetDeletion { topic: Arc<str> },
-}
-
-/// What became of a [`Write`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Written {
-    /// A state write took effect; `state` as written, with the resulting partition epoch.
-    State { partition: TopicPartition, state: PartitionState },
-    /// Another write was there before: the state as it now is, or `None` if its node does not exist.
-    Conflict { partition: TopicPartition, current: Option<PartitionState> },
-    /// Nothing of the topic is left in coordination.
-    TopicDeleted { topic: Arc<str>, id: Uuid },
-}
+use self::shutdown::ShuttingDown;
+use self::tasks::{ElectionId, Flight, Task};
 
 /// The active controller. See the module's documentation.
 #[derive(Debug)]
@@ -187,27 +70,42 @@ pub struct Controller {
     options: ControllerOptions,
     facts: Facts,
     outbox: Outbox,
+    altering: BTreeMap<RequestId, Altering>,
+    electing: BTreeMap<ElectionId, Electing>,
+    next_election: u64,
+    shutting_down: Vec<ShuttingDown>,
+    /// When to look for imbalance next; unset until the first tick.
+    next_balance: Option<Duration>,
 }
 
 impl Controller {
     /// A controller that was just elected and has read `snapshot`; `actions` receives what it does first.
     #[must_use]
     pub fn start(options: ControllerOptions, snapshot: Snapshot, actions: &mut Vec<Action>) -> Self {
-        let mut controller = Self { options, facts: Facts::default(), outbox: Outbox::default() };
+        let mut controller = Self {
+            options,
+            facts: Facts::default(),
+            outbox: Outbox::default(),
+            altering: BTreeMap::new(),
+            electing: BTreeMap::new(),
+            next_election: 0,
+            shutting_down: Vec::new(),
+            next_balance: None,
+        };
         controller.facts.load(&snapshot);
         actions.extend(snapshot.brokers.iter().cloned().map(Action::OpenChannel));
         // Brokers must know each other before the first LeaderAndIsr: followers look up their leader among the live ones.
         controller.outbox.announce_brokers(controller.facts.broker_ids());
         controller.flush(actions);
 
+        // First, so that nothing is created for a topic that is about to go.
+        controller.request_deletions(snapshot.deletions);
+        let all = controller.facts.all_partitions();
+        controller.settle_all(&all);
         for broker in controller.facts.broker_ids() {
             controller.tell_all_roles(broker);
         }
-        let all = controller.facts.all_partitions();
-        controller.outbox.publish(all.iter().cloned());
-        // First, so that nothing is created for a topic that is about to go.
-        controller.request_deletions(snapshot.deletions);
-        controller.reconcile(all);
+        controller.publish_settled(all);
         controller.flush(actions);
         controller
     }
@@ -226,21 +124,22 @@ impl Controller {
             }
             // The answers to LeaderAndIsr name the replicas that are on the failed directory.
             Input::LogDirFailed { broker } => self.tell_all_roles(broker),
-            Input::Request { id, request } => {
-                let response = refuse(&request, ErrorCode::UnsupportedVersion);
-                actions.push(Action::Answer { id, response });
+            Input::Request { id, request } => self.requested(id, request),
+            Input::BrokerSuspected { broker, epoch } => self.broker_suspected(broker, epoch),
+            Input::BrokerCleared { broker } => self.broker_cleared(broker, actions),
+            Input::PreferredElectionRequested(partitions) => self.preferred_election_requested(partitions),
+            Input::TopicSettings { topic, settings } => {
+                let partitions = self.facts.set_topic_settings(&topic, settings);
+                self.settle_all(&partitions);
             }
-            Input::BrokerSuspected { .. } | Input::BrokerCleared { .. } => {}
-            Input::UncleanElectionOfTopic { topic, allowed } => {
-                let partitions = self.facts.set_unclean_election(&topic, allowed);
-                self.reconcile(partitions);
-            }
-            Input::UncleanElectionDefault(allowed) => {
-                self.options.unclean_leader_election = allowed;
+            Input::DefaultSettings(defaults) => {
+                self.options.defaults = defaults;
                 let all = self.facts.all_partitions();
-                self.reconcile(all);
+                self.settle_all(&all);
             }
+            Input::Tick { now } => self.tick(now),
         }
+        self.finish_shutdowns();
         self.flush(actions);
     }
 
@@ -266,7 +165,24 @@ impl Controller {
         self.outbox.flush(&self.options, &self.facts, actions);
     }
 
-    /// New, lost, bounced and moved brokers. Channels first, then who is alive, then roles, then elections.
+    fn requested(&mut self, id: RequestId, request: ControllerRequest) {
+        match request {
+            ControllerRequest::AlterPartition(request) => self.alter_partition(id, request),
+            ControllerRequest::ControlledShutdown(request) => self.controlled_shutdown(id, request),
+            ControllerRequest::ElectLeaders(request) => self.elect_leaders(id, request),
+            ControllerRequest::AlterReassignments(_) => {
+                let error = ErrorCode::UnsupportedVersion;
+                let refused = AlterReassignmentsResponse { error, ..AlterReassignmentsResponse::default() };
+                self.outbox.answer(id, ControllerResponse::AlterReassignments(refused));
+            }
+            ControllerRequest::ListReassignments(_) => {
+                let none = ListReassignmentsResponse::default();
+                self.outbox.answer(id, ControllerResponse::ListReassignments(none));
+            }
+        }
+    }
+
+    /// New, lost, bounced and moved brokers. Channels first, then who is alive, then elections, then roles.
     fn brokers_changed(&mut self, brokers: Vec<Broker>, actions: &mut Vec<Action>) {
         let change = self.facts.replace_brokers(brokers);
         actions.extend(change.lost.iter().map(|&id| Action::CloseChannel(id)));
@@ -280,15 +196,14 @@ impl Controller {
         if !change.started.is_empty() {
             self.outbox.publish_to(&change.started, self.facts.partitions_with_state());
         }
+        let affected: BTreeSet<NodeId> = change.lost.iter().chain(&change.started).copied().collect();
+        let partitions = self.facts.assigned_to(&affected);
+        self.settle_all(&partitions);
         for &broker in &change.started {
             self.tell_all_roles(broker);
         }
         // Whether or not their state changes, the replicas on these brokers went offline or came back.
-        for &broker in change.lost.iter().chain(&change.started) {
-            self.outbox.publish(self.facts.partitions_on(broker));
-        }
-        let all = self.facts.all_partitions();
-        self.reconcile(all);
+        self.publish_settled(partitions);
         for &broker in &change.lost {
             self.suspend_deletions(broker);
         }
@@ -297,86 +212,246 @@ impl Controller {
         }
     }
 
+    fn broker_suspected(&mut self, broker: NodeId, epoch: BrokerEpoch) {
+        if self.facts.suspect(broker, epoch) {
+            self.outbox.announce_brokers(self.facts.broker_ids());
+            self.presence_changed(broker);
+        }
+    }
+
+    fn broker_cleared(&mut self, broker: NodeId, actions: &mut Vec<Action>) {
+        if self.facts.clear(broker) {
+            self.outbox.announce_brokers(self.facts.broker_ids());
+            self.flush(actions);
+            self.presence_changed(broker);
+            self.tell_all_roles(broker);
+            self.resume_deletions();
+        }
+    }
+
+    fn presence_changed(&mut self, broker: NodeId) {
+        let partitions = self.facts.assigned_to(&BTreeSet::from([broker]));
+        self.settle_all(&partitions);
+        self.publish_settled(partitions);
+    }
+
     fn topics_changed(&mut self, topics: Vec<TopicAssignment>) {
         let mut touched = Vec::new();
         for topic in topics {
             // Deleted and created again between two looks: all that is known belongs to the old one.
             let replaced = self.facts.topic(&topic.name).is_some_and(|known| known.id != topic.id);
             if replaced && let Some(old) = self.facts.forget_topic(&topic.name) {
-                self.outbox.publish_deleted(old);
+                self.forgotten(old);
             }
             touched.extend(self.facts.upsert_topic(topic));
         }
-        self.reconcile(touched);
+        self.settle_all(&touched);
     }
 
     fn topics_listed(&mut self, names: &[Arc<str>]) {
         for topic in self.facts.forget_all_topics_but(names) {
-            self.outbox.publish_deleted(topic);
+            self.forgotten(topic);
         }
     }
 
-    /// Tells a broker its role in every partition that it holds a replica of.
-    fn tell_all_roles(&mut self, broker: NodeId) {
-        for partition in self.facts.partitions_on(broker) {
-            self.outbox.tell(broker, partition, false);
-        }
-    }
-
-    /// Compares each partition with what the facts call for and queues the write that closes the gap.
-    fn reconcile(&mut self, partitions: Vec<TopicPartition>) {
-        for name in partitions {
-            if let Some(write) = self.write_for(&name) {
-                if let Some(partition) = self.facts.partition_mut(&name) {
-                    partition.in_flight = true;
+    /// A topic is gone: brokers forget it, and whoever waits for something of it is answered.
+    fn forgotten(&mut self, mut topic: Topic) {
+        for (&index, partition) in &mut topic.partitions {
+            let name = TopicPartition { topic: Arc::clone(&topic.name), partition: index };
+            let in_flight = partition.in_flight.take();
+            let flying = in_flight.into_iter().filter_map(|flight| match flight {
+                Flight::Facts => None,
+                Flight::Task(task) => Some(task),
+            });
+            for task in flying.chain(std::mem::take(&mut partition.tasks)) {
+                match task {
+                    Task::Alter(alteration) => {
+                        self.altered(&alteration, Err(AlterPartitionError::UnknownPartition));
+                    }
+                    Task::Elect { election, .. } => {
+                        let refusal = (ErrorCode::UnknownTopicOrPartition, None);
+                        self.elected(election, &name, Err(refusal));
+                    }
                 }
-                self.outbox.write(write);
             }
+        }
+        self.outbox.publish_deleted(topic);
+    }
+
+    /// Tells a broker its role in every partition that it holds a replica of. Where a change of the state is under way,
+    /// it is told of the result.
+    fn tell_all_roles(&mut self, broker: NodeId) {
+        for name in self.facts.partitions_on(broker) {
+            let Some(partition) = self.facts.partition_mut(&name) else { continue };
+            if partition.in_flight.is_some() {
+                partition.is_untold = true;
+            } else {
+                let is_new = partition.is_new;
+                self.outbox.tell(broker, name, is_new);
+            }
+        }
+    }
+
+    /// Publishes the partitions of which no change is under way; the others are published with their result.
+    fn publish_settled(&mut self, partitions: Vec<TopicPartition>) {
+        let settled = partitions.into_iter().filter(|name| !self.is_in_flight(name));
+        let settled: Vec<_> = settled.collect();
+        self.outbox.publish(settled);
+    }
+
+    fn add_task(&mut self, name: &TopicPartition, task: Task) {
+        if let Some(partition) = self.facts.partition_mut(name) {
+            partition.tasks.push_back(task);
+        }
+        self.settle(name);
+    }
+
+    fn settle_all(&mut self, partitions: &[TopicPartition]) {
+        for name in partitions {
+            self.settle(name);
+        }
+    }
+
+    /// Does whatever is next for a partition: the change that the facts call for, else telling its replicas, else what
+    /// was asked for. Ends with a write in flight or with nothing left to do.
+    fn settle(&mut self, name: &TopicPartition) {
+        loop {
+            if self.facts.partition(name).is_none_or(|partition| partition.in_flight.is_some()) {
+                return;
+            }
+            if let Some(write) = self.write_for(name) {
+                return self.hand_out(name, write, Flight::Facts);
+            }
+            self.tell_replicas(name);
+            let Some(task) = self.facts.partition_mut(name).and_then(|partition| partition.tasks.pop_front()) else {
+                return;
+            };
+            let judged = match &task {
+                Task::Alter(alteration) => match self.judge_alteration(name, alteration) {
+                    Ok(Some(state)) => Some(state),
+                    Ok(None) => {
+                        let state = self.partition_state(name).cloned();
+                        self.altered(alteration, state.as_ref().ok_or(AlterPartitionError::UnknownPartition));
+                        None
+                    }
+                    Err(error) => {
+                        self.altered(alteration, Err(error));
+                        None
+                    }
+                },
+                Task::Elect { election, kind } => match self.judge_election(name, *kind) {
+                    Ok(state) => Some(state),
+                    Err(refusal) => {
+                        self.elected(*election, name, Err(refusal));
+                        None
+                    }
+                },
+            };
+            if let Some(state) = judged {
+                return self.hand_out(name, Write::SetState { partition: name.clone(), state }, Flight::Task(task));
+            }
+        }
+    }
+
+    fn hand_out(&mut self, name: &TopicPartition, write: Write, flight: Flight) {
+        if let Some(partition) = self.facts.partition_mut(name) {
+            partition.in_flight = Some(flight);
+            self.outbox.write(write);
+        }
+    }
+
+    /// Tells the replicas of a partition their roles, if they have yet to be told.
+    fn tell_replicas(&mut self, name: &TopicPartition) {
+        let Some(partition) = self.facts.partition_mut(name).filter(|partition| partition.is_untold) else { return };
+        partition.is_untold = false;
+        let is_new = std::mem::take(&mut partition.is_new);
+        for replica in partition.replicas.clone() {
+            self.outbox.tell(replica, name.clone(), is_new);
         }
     }
 
     fn write_for(&self, name: &TopicPartition) -> Option<Write> {
-        let topic = self.facts.topic(&name.topic)?;
+        let topic = self.facts.topic(&name.topic).filter(|topic| topic.deletion.is_none())?;
         let partition = topic.partitions.get(&name.partition)?;
-        if partition.in_flight || topic.deletion.is_some() {
-            return None;
-        }
-        let online = |replica| self.facts.is_online(replica, name);
-        let Some(current) = &partition.state else {
-            let state = first_state(&partition.replicas, online, self.options.epoch)?;
-            return Some(Write::CreatePartition { partition: name.clone(), state });
-        };
-        let unclean = topic.unclean_leader_election.unwrap_or(self.options.unclean_leader_election);
-        let state = next_state(current, &partition.replicas, online, unclean, self.options.epoch)?;
-        Some(Write::SetState { partition: name.clone(), state })
+        self.with_circumstances(topic, name, partition, |circumstances| match &partition.state {
+            None => first_state(circumstances).map(|state| Write::CreatePartition { partition: name.clone(), state }),
+            Some(current) => {
+                let state = next_state(current, circumstances)?;
+                Some(Write::SetState { partition: name.clone(), state })
+            }
+        })
+    }
+
+    fn with_circumstances<T>(
+        &self,
+        topic: &Topic,
+        name: &TopicPartition,
+        partition: &Partition,
+        decide: impl FnOnce(&Circumstances<'_>) -> T,
+    ) -> T {
+        let (own, defaults) = (&topic.settings, &self.options.defaults);
+        decide(&Circumstances {
+            replicas: &partition.replicas,
+            standing: &|replica| self.facts.standing(replica, name),
+            unclean: own.unclean_leader_election.unwrap_or(defaults.unclean_leader_election),
+            min_insync_replicas: own.min_insync_replicas.unwrap_or(defaults.min_insync_replicas),
+            controller_epoch: self.options.epoch,
+        })
     }
 
     fn written(&mut self, results: Vec<Written>) {
-        let mut again = Vec::new();
+        let mut settling = Vec::with_capacity(results.len());
         for result in results {
             match result {
-                Written::State { partition, state } => self.state_written(partition, Some(state), &mut again),
-                Written::Conflict { partition, current } => self.state_written(partition, current, &mut again),
+                Written::State { partition, state } => {
+                    self.state_written(&partition, state);
+                    settling.push(partition);
+                }
+                Written::Conflict { partition, current } => {
+                    self.write_lost(&partition, current);
+                    settling.push(partition);
+                }
                 Written::TopicDeleted { topic, id } => self.topic_deleted(&topic, id),
             }
         }
-        self.reconcile(again);
+        self.settle_all(&settling);
         self.start_deletions();
     }
 
-    /// Takes over the state that coordination holds, ours or another's, and tells its replicas and everyone.
-    fn state_written(&mut self, name: TopicPartition, state: Option<PartitionState>, again: &mut Vec<TopicPartition>) {
-        let Some(partition) = self.facts.partition_mut(&name) else { return };
+    /// Coordination holds the state that we wrote.
+    fn state_written(&mut self, name: &TopicPartition, state: PartitionState) {
+        let Some(partition) = self.facts.partition_mut(name) else { return };
         // The first state is the only one whose replicas were never told of the partition before.
-        let is_new = partition.state.is_none();
-        partition.in_flight = false;
-        partition.state = state;
-        let replicas = partition.replicas.clone();
-        for replica in replicas {
-            self.outbox.tell(replica, name.clone(), is_new);
-        }
+        partition.is_new |= partition.state.is_none();
+        let flight = partition.in_flight.take();
+        partition.state = Some(state.clone());
         self.outbox.publish([name.clone()]);
-        again.push(name);
+        match flight {
+            Some(Flight::Task(Task::Alter(alteration))) => self.altered(&alteration, Ok(&state)),
+            flight => {
+                partition.is_untold = true;
+                if let Some(Flight::Task(Task::Elect { election, .. })) = flight {
+                    self.elected(election, name, Ok(state.leader));
+                }
+            }
+        }
+    }
+
+    /// Coordination holds a state that somebody else wrote: that one counts, and replicas are told of it.
+    fn write_lost(&mut self, name: &TopicPartition, current: Option<PartitionState>) {
+        let current = current.map(|state| self.facts.with_epochs(state));
+        let Some(partition) = self.facts.partition_mut(name) else { return };
+        partition.is_new |= partition.state.is_none();
+        partition.is_untold = true;
+        partition.state = current;
+        self.outbox.publish([name.clone()]);
+        match partition.in_flight.take() {
+            Some(Flight::Task(Task::Alter(alteration))) => {
+                self.altered(&alteration, Err(AlterPartitionError::StalePartitionEpoch));
+            }
+            Some(Flight::Task(task @ Task::Elect { .. })) => partition.tasks.push_front(task),
+            Some(Flight::Facts) | None => {}
+        }
     }
 
     /// A replica that answers with a storage error is on a failed directory: offline although its broker is alive.
@@ -386,8 +461,9 @@ impl Controller {
         }
         let mut changed = Vec::new();
         for topic in &response.topics {
+            let (Some(topic_name), _) = self.resolve(&topic.name, topic.id) else { continue };
             for result in &topic.partitions {
-                let name = TopicPartition { topic: Arc::clone(&topic.name), partition: result.index };
+                let name = TopicPartition { topic: Arc::clone(&topic_name), partition: result.index };
                 let moved = match result.error {
                     ErrorCode::KafkaStorageError => self.facts.set_replica_offline(broker, &name),
                     ErrorCode::None => self.facts.set_replica_online(broker, &name),
@@ -398,34 +474,7 @@ impl Controller {
                 }
             }
         }
-        self.outbox.publish(changed.iter().cloned());
-        self.reconcile(changed);
-    }
-}
-
-/// The answer that refuses a request as a whole. A list of reassignments has no error: it is empty.
-fn refuse(request: &ControllerRequest, error: ErrorCode) -> ControllerResponse {
-    match request {
-        ControllerRequest::AlterPartition(_) => {
-            ControllerResponse::AlterPartition(AlterPartitionResponse { error, ..AlterPartitionResponse::default() })
-        }
-        ControllerRequest::ControlledShutdown(_) => {
-            ControllerResponse::ControlledShutdown(ControlledShutdownResponse {
-                error,
-                ..ControlledShutdownResponse::default()
-            })
-        }
-        ControllerRequest::AlterReassignments(_) => {
-            ControllerResponse::AlterReassignments(AlterReassignmentsResponse {
-                error,
-                ..AlterReassignmentsResponse::default()
-            })
-        }
-        ControllerRequest::ListReassignments(_) => {
-            ControllerResponse::ListReassignments(ListReassignmentsResponse::default())
-        }
-        ControllerRequest::ElectLeaders(_) => {
-            ControllerResponse::ElectLeaders(ElectLeadersResponse { error, ..ElectLeadersResponse::default() })
-        }
+        self.settle_all(&changed);
+        self.publish_settled(changed);
     }
 }

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use whimbrel_model::{ControllerEpoch, LeaderEpoch, NodeId, PartitionEpoch, TopicPartition};
 
 use super::control::{
-    ControlHeader, EPOCH_DURING_DELETE, LEADER_DURING_DELETE, LeaderAndIsrPartition, LeaderAndIsrRequest,
-    LeaderAndIsrTopic, LiveBroker, LiveLeader, StopReplicaPartition, StopReplicaRequest, StopReplicaTopic,
-    UpdateMetadataPartition, UpdateMetadataRequest, UpdateMetadataTopic,
+    ControlHeader, ControllerResponse, EPOCH_DURING_DELETE, LEADER_DURING_DELETE, LeaderAndIsrPartition,
+    LeaderAndIsrRequest, LeaderAndIsrTopic, LiveBroker, LiveLeader, RequestId, StopReplicaPartition,
+    StopReplicaRequest, StopReplicaTopic, UpdateMetadataPartition, UpdateMetadataRequest, UpdateMetadataTopic,
 };
 use super::facts::{Facts, Partition, Topic};
 use super::{Action, Broker, ControllerOptions, Write};
@@ -27,8 +27,9 @@ pub(super) struct Outbox {
     published_to: Option<(Vec<NodeId>, Vec<TopicPartition>)>,
     /// Topics that are gone from coordination and no longer among the facts.
     deleted: Vec<Topic>,
-    /// Per broker, the replicas to delete.
-    stops: BTreeMap<NodeId, BTreeSet<TopicPartition>>,
+    /// Per broker, the replicas to stop, and those to delete.
+    stops: BTreeMap<NodeId, BTreeMap<TopicPartition, (LeaderEpoch, bool)>>,
+    answers: Vec<(RequestId, ControllerResponse)>,
 }
 
 impl Outbox {
@@ -58,7 +59,15 @@ impl Outbox {
     }
 
     pub(super) fn stop_and_delete(&mut self, broker: NodeId, partition: TopicPartition) {
-        self.stops.entry(broker).or_default().insert(partition);
+        self.stop(broker, partition, EPOCH_DURING_DELETE, true);
+    }
+
+    pub(super) fn stop(&mut self, broker: NodeId, partition: TopicPartition, epoch: LeaderEpoch, delete: bool) {
+        self.stops.entry(broker).or_default().insert(partition, (epoch, delete));
+    }
+
+    pub(super) fn answer(&mut self, id: RequestId, response: ControllerResponse) {
+        self.answers.push((id, response));
     }
 
     /// Turns all that was collected into actions: writes, then LeaderAndIsr, UpdateMetadata and StopReplica.
@@ -87,6 +96,7 @@ impl Outbox {
             let request = StopReplicaRequest { header: header(broker), topics: stop_topics(partitions) };
             actions.push(Action::StopReplica(broker.id, request));
         }
+        actions.extend(all.answers.into_iter().map(|(id, response)| Action::Answer { id, response }));
     }
 
     fn metadata(&self, facts: &Facts, header: impl Fn(&Broker) -> ControlHeader, actions: &mut Vec<Action>) {
@@ -103,7 +113,7 @@ impl Outbox {
         if common.is_empty() && self.announce.is_empty() && only.is_empty() {
             return;
         }
-        let live_brokers: Arc<[LiveBroker]> = facts.brokers().map(Broker::as_live).collect();
+        let live_brokers: Arc<[LiveBroker]> = facts.live_brokers().map(Broker::as_live).collect();
         for broker in facts.brokers() {
             let is_addressed = self.announce.contains(&broker.id) || only.contains(&broker.id) || !common.is_empty();
             if is_addressed {
@@ -137,7 +147,7 @@ fn role_topics(facts: &Facts, partitions: &BTreeMap<TopicPartition, bool>) -> Ve
             controller_epoch: state.controller_epoch,
             leader: state.leader,
             leader_epoch: state.leader_epoch,
-            isr: state.isr.clone(),
+            isr: state.isr_brokers(),
             partition_epoch: state.partition_epoch,
             replicas: partition.replicas.clone(),
             adding_replicas: partition.adding_replicas.clone(),
@@ -194,7 +204,7 @@ fn published(facts: &Facts, name: &TopicPartition, partition: &Partition) -> Opt
         controller_epoch: state.controller_epoch,
         leader: state.leader,
         leader_epoch: state.leader_epoch,
-        isr: state.isr.clone(),
+        isr: state.isr_brokers(),
         partition_epoch: state.partition_epoch,
         replicas: partition.replicas.clone(),
         offline_replicas: offline.collect(),
@@ -217,17 +227,16 @@ fn deleted_topic(topic: &Topic) -> UpdateMetadataTopic {
     UpdateMetadataTopic { name: Arc::clone(&topic.name), id: topic.id, partitions }
 }
 
-fn stop_topics(partitions: &BTreeSet<TopicPartition>) -> Vec<StopReplicaTopic> {
-    let stop = |name: &TopicPartition| StopReplicaPartition {
-        index: name.partition,
-        leader_epoch: EPOCH_DURING_DELETE,
-        delete: true,
+fn stop_topics(partitions: &BTreeMap<TopicPartition, (LeaderEpoch, bool)>) -> Vec<StopReplicaTopic> {
+    let stop = |name: &TopicPartition| {
+        let &(leader_epoch, delete) = partitions.get(name)?;
+        Some(StopReplicaPartition { index: name.partition, leader_epoch, delete })
     };
-    by_topic(partitions)
+    by_topic(partitions.keys())
         .into_iter()
         .map(|(name, members)| StopReplicaTopic {
             name: Arc::clone(name),
-            partitions: members.into_iter().map(stop).collect(),
+            partitions: members.into_iter().filter_map(stop).collect(),
         })
         .collect()
 }

@@ -6,13 +6,13 @@ use whimbrel_model::{
 
 use super::assignment::{Candidate, PlacementError, PlacementStart, place};
 use super::control::{
-    Endpoint, LeaderAndIsrPartition, LeaderAndIsrResponse, LeaderAndIsrTopicResult, PartitionResult, SecurityProtocol,
-    StopReplicaResponse,
+    Endpoint, IsrMember, LeaderAndIsrPartition, LeaderAndIsrResponse, LeaderAndIsrTopicResult, PartitionResult,
+    SecurityProtocol, StopReplicaResponse,
 };
 use super::election::PartitionState;
 use super::{
-    Action, Broker, Controller, ControllerOptions, Input, PartitionAssignment, Snapshot, TopicAssignment, Write,
-    Written,
+    Action, Broker, Controller, ControllerOptions, DefaultSettings, Input, PartitionAssignment, Snapshot,
+    TopicAssignment, TopicSettings, Write, Written,
 };
 
 fn broker(id: i32, epoch: i64) -> Broker {
@@ -22,7 +22,8 @@ fn broker(id: i32, epoch: i64) -> Broker {
         host: format!("h{id}").into(),
         port: 9092,
     };
-    Broker { id: NodeId(id), epoch: BrokerEpoch(epoch), endpoints: vec![endpoint], rack: None }
+    let epoch = BrokerEpoch(epoch);
+    Broker { id: NodeId(id), epoch, endpoints: vec![endpoint], rack: None, intact_since: epoch, running_since: epoch }
 }
 
 fn topic(name: &str, partitions: &[&[i32]]) -> TopicAssignment {
@@ -36,8 +37,12 @@ fn topic(name: &str, partitions: &[&[i32]]) -> TopicAssignment {
         name: name.into(),
         id: Uuid([7; 16]),
         partitions: partitions.iter().enumerate().map(partition).collect(),
-        unclean_leader_election: None,
+        settings: TopicSettings::default(),
     }
+}
+
+fn members(ids: &[i32]) -> Vec<IsrMember> {
+    ids.iter().map(|&id| IsrMember { broker: NodeId(id), epoch: BrokerEpoch(10) }).collect()
 }
 
 fn partition(topic: &str, index: i32) -> TopicPartition {
@@ -54,7 +59,7 @@ fn state_text(state: &PartitionState) -> String {
         "leader={} epoch={} isr={} by={} at={}{recovering}",
         state.leader,
         state.leader_epoch,
-        ids(&state.isr),
+        ids(&state.isr_brokers()),
         state.controller_epoch,
         state.partition_epoch
     )
@@ -104,6 +109,7 @@ fn write_text(write: &Write) -> String {
         Write::CreatePartition { partition, state } => format!("create {partition} {}", state_text(state)),
         Write::SetState { partition, state } => format!("set {partition} {}", state_text(state)),
         Write::DeleteTopic { topic, .. } => format!("delete {topic}"),
+        Write::ForgetPreferredElection => "forget-preferred-election".into(),
         Write::ForgetDeletion { topic } => format!("forget-deletion {topic}"),
     }
 }
@@ -120,7 +126,8 @@ impl Scenario {
             id: NodeId(1),
             epoch: ControllerEpoch(5),
             control_listener: "PLAINTEXT".into(),
-            unclean_leader_election: false,
+            defaults: DefaultSettings::default(),
+            leader_balance: None,
             delete_topics: true,
         };
         let mut actions = Vec::new();
@@ -155,7 +162,7 @@ impl Scenario {
                 Some(Written::State { partition, state })
             }
             Write::DeleteTopic { topic, id } => Some(Written::TopicDeleted { topic, id }),
-            Write::ForgetDeletion { .. } => None,
+            Write::ForgetDeletion { .. } | Write::ForgetPreferredElection => None,
         });
         let written = written.collect();
         self.handle(Input::Written(written))
@@ -176,7 +183,9 @@ fn brokers_know_each_other_before_the_first_role() {
     let state = PartitionState {
         leader: NodeId(1),
         leader_epoch: LeaderEpoch(3),
-        isr: vec![NodeId(1)],
+        isr: members(&[1]),
+        eligible_leaders: Vec::new(),
+        last_leader: NodeId::NONE,
         recovery_state: super::control::LeaderRecoveryState::Recovered,
         controller_epoch: ControllerEpoch(2),
         partition_epoch: PartitionEpoch(9),
@@ -248,8 +257,8 @@ fn brokers_lost_together_cost_one_write_and_keep_the_whole_isr() {
     let writes: Vec<_> = lines.iter().filter(|line| line.starts_with("set")).collect();
     assert_eq!(writes, ["set t-0 leader=-1 epoch=1 isr=2,3 by=5 at=0"]);
     scenario.commit();
-    // Whoever of the two returns first may lead.
-    scenario.handle(Input::Brokers(vec![broker(1, 10), broker(3, 30)]));
+    // Whoever of the two returns first with all that it had may lead.
+    scenario.handle(Input::Brokers(vec![broker(1, 10), Broker { intact_since: BrokerEpoch(10), ..broker(3, 30) }]));
     let state = scenario.pending.iter().map(write_text).collect::<Vec<_>>();
     assert_eq!(state, ["set t-0 leader=3 epoch=2 isr=3 by=5 at=1"]);
 }
@@ -265,12 +274,13 @@ fn an_unclean_leader_is_elected_only_where_it_is_allowed() {
         ["set t-0 leader=-1 epoch=2 isr=1 by=5 at=1"]
     );
     scenario.commit();
-    let lines = scenario.handle(Input::UncleanElectionOfTopic { topic: "t".into(), allowed: Some(true) });
+    let settings = TopicSettings { unclean_leader_election: Some(true), ..TopicSettings::default() };
+    let lines = scenario.handle(Input::TopicSettings { topic: "t".into(), settings });
     assert_eq!(lines, ["set t-0 leader=2 epoch=3 isr=2 by=5 at=2 recovering"]);
 }
 
 #[test]
-fn a_bounced_broker_is_told_its_roles_again() {
+fn a_bounced_leader_leads_again_only_in_a_new_epoch() {
     let mut scenario = Scenario::running(&[1], &[&[1]]);
     let lines = scenario.handle(Input::Brokers(vec![broker(1, 99)]));
     assert_eq!(
@@ -279,11 +289,12 @@ fn a_bounced_broker_is_told_its_roles_again() {
             "close 1",
             "open 1",
             "1<UM live=1",
-            "1<L&I t-0 leader=1 epoch=0 isr=1",
+            "set t-0 leader=1 epoch=1 isr=1 by=5 at=0 recovering",
             "1<UM live=1",
             "  t-0 leader=1 offline=",
         ]
     );
+    assert_eq!(scenario.commit().first().map(String::as_str), Some("1<L&I t-0 leader=1 epoch=1 isr=1"));
 }
 
 #[test]
@@ -294,7 +305,9 @@ fn a_lost_race_takes_over_the_state_that_won() {
     let won = PartitionState {
         leader: NodeId(1),
         leader_epoch: LeaderEpoch(0),
-        isr: vec![NodeId(1), NodeId(2)],
+        isr: members(&[1, 2]),
+        eligible_leaders: Vec::new(),
+        last_leader: NodeId::NONE,
         recovery_state: super::control::LeaderRecoveryState::Recovered,
         controller_epoch: ControllerEpoch(5),
         partition_epoch: PartitionEpoch(4),
@@ -302,7 +315,9 @@ fn a_lost_race_takes_over_the_state_that_won() {
     let conflict = Written::Conflict { partition: partition("t", 0), current: Some(won) };
     let lines = scenario.handle(Input::Written(vec![conflict]));
     assert_eq!(lines.first().map(String::as_str), Some("set t-0 leader=1 epoch=1 isr=1 by=5 at=4"));
-    assert_eq!(lines.get(1).map(String::as_str), Some("1<L&I t-0 leader=1 epoch=0 isr=1,2"));
+    assert!(!lines.iter().any(|line| line.contains("L&I")), "a state that is about to change is not told: {lines:?}");
+    let told = scenario.commit();
+    assert_eq!(told.first().map(String::as_str), Some("1<L&I t-0 leader=1 epoch=1 isr=1"));
 }
 
 #[test]
@@ -318,8 +333,9 @@ fn a_replica_on_a_failed_directory_is_offline() {
     };
     let failed = Input::LeaderAndIsrDone { broker: NodeId(1), response: answer(ErrorCode::KafkaStorageError) };
     let lines = scenario.handle(failed);
-    assert_eq!(lines.first().map(String::as_str), Some("set t-0 leader=2 epoch=1 isr=2 by=5 at=0"));
-    assert!(lines.contains(&"  t-0 leader=1 offline=1".to_string()), "{lines:?}");
+    assert_eq!(lines, ["set t-0 leader=2 epoch=1 isr=2 by=5 at=0"]);
+    let lines = scenario.commit();
+    assert!(lines.contains(&"  t-0 leader=2 offline=1".to_string()), "{lines:?}");
 }
 
 #[test]

@@ -82,4 +82,15 @@ settings! {
     UNCLEAN_LEADER_ELECTION_ENABLE = Setting::bool("unclean.leader.election.enable").default("false").cluster_wide()
         .doc("Whether a replica that may lack acknowledged records can become leader when no other is left. Trades \
               records for availability.");
+
+    AUTO_LEADER_REBALANCE_ENABLE = Setting::bool("auto.leader.rebalance.enable").default("true")
+        .doc("Whether the controller gives leadership back to preferred leaders by itself.");
+
+    LEADER_IMBALANCE_CHECK_INTERVAL_SECONDS = Setting::long("leader.imbalance.check.interval.seconds", 1).default("300")
+        .doc("How often, in seconds, the controller looks whether brokers lead too few of the partitions that prefer \
+              them.");
+
+    LEADER_IMBALANCE_PER_BROKER_PERCENTAGE = Setting::int("leader.imbalance.per.broker.percentage", 0).default("10")
+        .doc("Leadership is given back to a broker when more than this share of the partitions that prefer it, in \
+              percent, is led elsewhere.");
 }

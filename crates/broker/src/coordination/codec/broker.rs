@@ -11,6 +11,16 @@ use whimbrel_state::controller::control::{Endpoint, SecurityProtocol};
 
 use super::{DecodeError, to_json};
 
+#[cfg(test)]
+/// What a broker can prove of the time before its registration; `None` where that is nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::coordination) struct Continuity {
+    /// Nothing is lost of what its incarnations from this epoch on had appended.
+    pub(in crate::coordination) intact_since: Option<BrokerEpoch>,
+    /// It has been the same process since the registration with this epoch.
+    pub(in crate::coordination) running_since: Option<BrokerEpoch>,
+}
+
 /// The registration of a broker, version 5 (older ones are read).
 ///
 /// A registration that cannot be decoded keeps *every* candidate from becoming controller, so the writer is strict:
@@ -33,6 +43,12 @@ pub(in crate::coordination) struct BrokerNode {
     rack: Option<String>,
     #[serde(default)]
     features: BTreeMap<String, Value>,
+    /// Whimbrel's: nothing is lost of what the incarnations from this broker epoch on had appended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    intact_since_epoch: Option<i64>,
+    /// Whimbrel's: it has been the same process since the registration with this broker epoch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    running_since_epoch: Option<i64>,
 }
 
 impl BrokerNode {
@@ -52,7 +68,17 @@ impl BrokerNode {
             listener_security_protocol_map: Some(protocols),
             rack: rack.map(str::to_owned),
             features: BTreeMap::new(),
+            intact_since_epoch: None,
+            running_since_epoch: None,
         }
+    }
+
+    #[cfg(test)]
+    /// Adds what this broker can prove of its earlier registrations.
+    pub(in crate::coordination) fn continuing(mut self, continuity: Continuity) -> Self {
+        self.intact_since_epoch = continuity.intact_since.map(|epoch| epoch.0);
+        self.running_since_epoch = continuity.running_since.map(|epoch| epoch.0);
+        self
     }
 
     pub(in crate::coordination) fn encode(&self) -> Vec<u8> {
@@ -87,7 +113,11 @@ impl BrokerNode {
                 self.endpoints.iter().map(|text| parse_endpoint(text, protocols)).collect::<Result<_, _>>()?
             }
         };
-        Ok(Broker { id, epoch, endpoints, rack: self.rack.map(Arc::from) })
+        // An epoch above its own cannot have been; the claim then proves nothing.
+        let since = |claim: Option<i64>| claim.map(BrokerEpoch).filter(|since| *since <= epoch).unwrap_or(epoch);
+        let running_since = since(self.running_since_epoch);
+        let intact_since = since(self.intact_since_epoch).min(running_since);
+        Ok(Broker { id, epoch, endpoints, rack: self.rack.map(Arc::from), intact_since, running_since })
     }
 }
 

@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use whimbrel_model::{BrokerEpoch, ControllerEpoch, LeaderEpoch, NodeId, PartitionEpoch, Uuid};
 use whimbrel_state::controller::PartitionAssignment;
-use whimbrel_state::controller::control::{Endpoint, LeaderRecoveryState, SecurityProtocol};
+use whimbrel_state::controller::control::{Endpoint, IsrMember, LeaderRecoveryState, SecurityProtocol};
 use whimbrel_state::controller::election::PartitionState;
 
 use super::*;
@@ -73,7 +73,9 @@ fn partition_state_is_that_of_kafka() {
     let mut state = PartitionState {
         leader: NodeId(1),
         leader_epoch: LeaderEpoch(0),
-        isr: vec![NodeId(1), NodeId(2)],
+        isr: [1, 2].map(|id| IsrMember { broker: NodeId(id), epoch: BrokerEpoch::NONE }).to_vec(),
+        eligible_leaders: Vec::new(),
+        last_leader: NodeId::NONE,
         recovery_state: LeaderRecoveryState::Recovered,
         controller_epoch: ControllerEpoch(5),
         partition_epoch: PartitionEpoch(3),
@@ -85,6 +87,45 @@ fn partition_state_is_that_of_kafka() {
     let json = PartitionStateNode::new(&state).encode();
     assert!(text(&json).ends_with(r#","leader_recovery_state":1}"#));
     assert_eq!(PartitionStateNode::decode(&json, 3).ok(), Some(state));
+}
+
+#[test]
+fn what_kafka_does_not_know_of_a_partition_stands_behind_its_own_fields() {
+    let member = |broker, epoch| IsrMember { broker: NodeId(broker), epoch: BrokerEpoch(epoch) };
+    let state = PartitionState {
+        leader: NodeId::NONE,
+        leader_epoch: LeaderEpoch(4),
+        isr: vec![member(1, 77)],
+        eligible_leaders: vec![member(2, 78), member(3, 79)],
+        last_leader: NodeId(1),
+        recovery_state: LeaderRecoveryState::Recovered,
+        controller_epoch: ControllerEpoch(5),
+        partition_epoch: PartitionEpoch(3),
+    };
+    let json = PartitionStateNode::new(&state).encode();
+    assert_eq!(
+        text(&json),
+        r#"{"version":1,"leader":-1,"leader_epoch":4,"controller_epoch":5,"isr":[1],"isr_broker_epochs":[77],"eligible_leaders":[2,3],"eligible_leader_broker_epochs":[78,79],"last_leader":1}"#
+    );
+    assert_eq!(PartitionStateNode::decode(&json, 3).ok(), Some(state));
+    let torn = br#"{"version":1,"leader":1,"leader_epoch":0,"controller_epoch":1,"isr":[1,2],"isr_broker_epochs":[7]}"#;
+    let isr = PartitionStateNode::decode(torn, 0).map(|state| state.isr);
+    assert_eq!(isr.ok(), Some(vec![member(1, -1), member(2, -1)]));
+}
+
+#[test]
+fn a_claim_of_continuity_reaches_back_no_further_than_it_may() {
+    let node = |intact, running| {
+        let continuity = Continuity { intact_since: intact, running_since: running };
+        let json = BrokerNode::new(&[], None, 0).continuing(continuity).encode();
+        let broker = BrokerNode::decode(&json).and_then(|node| node.into_broker(NodeId(1), BrokerEpoch(9)));
+        broker.map(|broker| (broker.intact_since.0, broker.running_since.0)).ok()
+    };
+    assert_eq!(node(None, None), Some((9, 9)));
+    assert_eq!(node(Some(BrokerEpoch(4)), None), Some((4, 9)));
+    assert_eq!(node(Some(BrokerEpoch(4)), Some(BrokerEpoch(6))), Some((4, 6)));
+    assert_eq!(node(None, Some(BrokerEpoch(6))), Some((6, 6)));
+    assert_eq!(node(Some(BrokerEpoch(12)), Some(BrokerEpoch(11))), Some((9, 9)));
 }
 
 #[test]
@@ -131,7 +172,8 @@ fn nodes_that_kafka_wrote_are_read() {
     assert_eq!(topic.ok(), Some(("VaA-X3cgTfCPjWvJNxy7Rw".to_owned(), 2)));
 
     let state = br#"{"controller_epoch":1,"leader":1,"version":1,"leader_epoch":0,"isr":[1]}"#;
-    let state = PartitionStateNode::decode(state, 0).map(|state| (state.leader, state.isr, state.controller_epoch));
+    let state =
+        PartitionStateNode::decode(state, 0).map(|state| (state.leader, state.isr_brokers(), state.controller_epoch));
     assert_eq!(state.ok(), Some((NodeId(1), vec![NodeId(1)], ControllerEpoch(1))));
 
     let config = br#"{"version":1,"config":{"retention.ms":"5000","segment.bytes":"2000000"}}"#;

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
-use whimbrel_model::{ControllerEpoch, LeaderEpoch, NodeId, PartitionEpoch, Uuid};
-use whimbrel_state::controller::control::LeaderRecoveryState;
+use whimbrel_model::{BrokerEpoch, ControllerEpoch, LeaderEpoch, NodeId, PartitionEpoch, Uuid};
+use whimbrel_state::controller::control::{IsrMember, LeaderRecoveryState};
 use whimbrel_state::controller::election::PartitionState;
-use whimbrel_state::controller::{PartitionAssignment, TopicAssignment};
+use whimbrel_state::controller::{PartitionAssignment, TopicAssignment, TopicSettings};
 
 use super::{DecodeError, to_json};
 
@@ -64,11 +64,14 @@ impl TopicNode {
             removing_replicas: ids(removing.remove(&index).unwrap_or_default()),
         };
         let partitions = self.partitions.into_iter().map(partition).collect();
-        Ok(TopicAssignment { name, id, partitions, unclean_leader_election: None })
+        Ok(TopicAssignment { name, id, partitions, settings: TopicSettings::default() })
     }
 }
 
 /// The state of a partition, version 1. The node's version is the partition epoch.
+///
+/// The fields after `leader_recovery_state` are Whimbrel's. Readers that do not know them ignore them; a writer that
+/// does not know them drops them, and what they say is then unknown.
 #[derive(Debug, Serialize, Deserialize)]
 pub(in crate::coordination) struct PartitionStateNode {
     version: i32,
@@ -79,18 +82,36 @@ pub(in crate::coordination) struct PartitionStateNode {
     /// Written only while it is not 0.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     leader_recovery_state: Option<i8>,
+    /// The broker epoch of each member of `isr`, -1 where it is unknown (KIP-903). Left out when all are.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    isr_broker_epochs: Vec<i64>,
+    /// Replicas that have every committed record although they are not in `isr` (KIP-966). Left out when there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    eligible_leaders: Vec<i32>,
+    /// The broker epoch of each of `eligible_leaders`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    eligible_leader_broker_epochs: Vec<i64>,
+    /// Who led last. Written only while `leader` is -1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    last_leader: Option<i32>,
 }
 
 impl PartitionStateNode {
     pub(in crate::coordination) fn new(state: &PartitionState) -> Self {
         let recovery = state.recovery_state.code();
+        let (isr, isr_broker_epochs) = split(&state.isr);
+        let (eligible_leaders, eligible_leader_broker_epochs) = split(&state.eligible_leaders);
         Self {
             version: 1,
             leader: state.leader.0,
             leader_epoch: state.leader_epoch.0,
             controller_epoch: state.controller_epoch.0,
-            isr: state.isr.iter().map(|member| member.0).collect(),
+            isr,
             leader_recovery_state: (recovery != 0).then_some(recovery),
+            isr_broker_epochs,
+            eligible_leaders,
+            eligible_leader_broker_epochs,
+            last_leader: (state.last_leader != NodeId::NONE).then_some(state.last_leader.0),
         }
     }
 
@@ -105,11 +126,28 @@ impl PartitionStateNode {
         Ok(PartitionState {
             leader: NodeId(node.leader),
             leader_epoch: LeaderEpoch(node.leader_epoch),
-            isr: node.isr.into_iter().map(NodeId).collect(),
+            isr: join(&node.isr, &node.isr_broker_epochs),
+            eligible_leaders: join(&node.eligible_leaders, &node.eligible_leader_broker_epochs),
+            last_leader: node.last_leader.map_or(NodeId::NONE, NodeId),
             recovery_state: LeaderRecoveryState::from_code(recovery)
                 .ok_or_else(|| DecodeError::Content(format!("leader recovery state {recovery}")))?,
             controller_epoch: ControllerEpoch(node.controller_epoch),
             partition_epoch: PartitionEpoch(node_version),
         })
     }
+}
+
+/// Brokers and their epochs as two lists; no epochs at all when none is known, so that the node is Kafka's.
+fn split(members: &[IsrMember]) -> (Vec<i32>, Vec<i64>) {
+    let brokers = members.iter().map(|member| member.broker.0).collect();
+    let are_known = members.iter().any(|member| member.epoch != BrokerEpoch::NONE);
+    let epochs = members.iter().filter(|_| are_known).map(|member| member.epoch.0).collect();
+    (brokers, epochs)
+}
+
+/// The members of two lists. Lists of different lengths do not belong together: the epochs are then unknown.
+fn join(brokers: &[i32], epochs: &[i64]) -> Vec<IsrMember> {
+    let epochs = if brokers.len() == epochs.len() { epochs } else { &[] };
+    let epochs = epochs.iter().copied().map(BrokerEpoch).chain(std::iter::repeat(BrokerEpoch::NONE));
+    brokers.iter().zip(epochs).map(|(&broker, epoch)| IsrMember { broker: NodeId(broker), epoch }).collect()
 }
