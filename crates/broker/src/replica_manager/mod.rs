@@ -2,18 +2,20 @@
 
 mod control;
 mod errors;
+mod isr;
 mod partition;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::mpsc;
 use whimbrel_model::record::{self, Codec, Compression};
-use whimbrel_model::{BrokerEpoch, ControllerEpoch, NodeId, Offset, TopicPartition};
-use whimbrel_storage::{AppendRules, LogConfig, LogManager, TargetCompression};
+use whimbrel_model::{BrokerEpoch, ControllerEpoch, LeaderEpoch, NodeId, Offset, TopicPartition};
+use whimbrel_storage::{AppendRules, LogConfig, LogManager, StorageError, TargetCompression};
 
 pub use control::{FollowerRole, RoleChanges};
 pub use errors::{AppendError, ControlError, PartitionError, ReadError};
@@ -25,6 +27,7 @@ pub use partition::{
 
 use crate::config::{CompressionType, TimestampType, TopicConfig};
 use crate::metadata_cache::MetadataCache;
+use crate::time;
 
 /// Where a log's settings come from when it is made.
 pub type ConfigFor<'a> = &'a (dyn Fn(&str) -> Arc<TopicConfig> + Sync);
@@ -41,6 +44,8 @@ pub struct ReplicaManager {
     cluster: Arc<Cluster>,
     /// Taken once, by the task that sends them.
     proposals: Mutex<Option<mpsc::UnboundedReceiver<IsrProposal>>>,
+    /// Of the newest registration; beside the lock, for those who only name it.
+    broker_epoch: AtomicI64,
     /// Serializes control requests.
     control: Mutex<Epochs>,
 }
@@ -66,7 +71,8 @@ impl ReplicaManager {
         let lag_max_ms = i64::try_from(lag_max.as_millis()).unwrap_or(i64::MAX);
         let cluster = Arc::new(Cluster { own, metadata: metadata.clone(), lag_max_ms, proposals: sender });
         let (topics, proposals) = (papaya::HashMap::default(), Mutex::new(Some(proposals)));
-        Self { own, logs, metadata, topics, cluster, proposals, control }
+        let broker_epoch = AtomicI64::new(-1);
+        Self { own, logs, metadata, topics, cluster, proposals, broker_epoch, control }
     }
 
     /// The changes of in-sync sets that the partitions ask for. `None` after the first call.
@@ -81,7 +87,7 @@ impl ReplicaManager {
 
     /// The epoch of this broker's newest registration; -1 before the first.
     pub fn broker_epoch(&self) -> BrokerEpoch {
-        self.control.lock().broker
+        BrokerEpoch(self.broker_epoch.load(Ordering::Acquire))
     }
 
     /// The files of all partitions.
@@ -122,6 +128,7 @@ impl ReplicaManager {
     /// The broker has registered: requests for earlier registrations are refused from now on.
     pub fn set_broker_epoch(&self, epoch: BrokerEpoch) {
         self.control.lock().broker = epoch;
+        self.broker_epoch.store(epoch.0, Ordering::Release);
     }
 
     /// Puts other settings in force for every partition of a topic.
@@ -132,6 +139,19 @@ impl ReplicaManager {
                 partition.set_config(config.clone(), log.clone());
             }
         }
+    }
+
+    /// Cuts logs of followers, with their recovery points lowered on disk before. A replica that does not follow in the
+    /// epoch of its cut any more keeps its log: it may lead by now. Blocks.
+    ///
+    /// # Errors
+    /// The first failure, after all were tried.
+    pub fn cut_followers(&self, cuts: &[Cut]) -> Result<(), StorageError> {
+        // Roles stay as they are until all is cut.
+        let held = cuts.iter().filter_map(|cut| Some((cut.partition.hold_following(cut.epoch)?, cut)));
+        let held: Vec<_> = held.collect();
+        let targets: Vec<_> = held.iter().map(|(_, cut)| (cut.partition.topic_partition.clone(), cut.to)).collect();
+        self.logs.truncate(&targets, time::wall_clock_ms())
     }
 
     /// Called by the flusher of a log directory: everything below `to` is on disk.
@@ -149,6 +169,15 @@ impl ReplicaManager {
             }
         }
     }
+}
+
+/// Where a follower's log has to end.
+#[derive(Debug)]
+pub struct Cut {
+    pub partition: Arc<Partition>,
+    /// The epoch in which the replica follows.
+    pub epoch: LeaderEpoch,
+    pub to: Offset,
 }
 
 /// The part of a topic's settings that its logs need.

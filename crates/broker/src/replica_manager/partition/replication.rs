@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use parking_lot::RwLockReadGuard;
 use whimbrel_model::record::BatchHeader;
 use whimbrel_model::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset};
 use whimbrel_state::partition::follower::FollowerLog;
-use whimbrel_state::partition::{Altered, CommittedState, FollowerFetch, Proposal};
+use whimbrel_state::partition::{Altered, CommittedState, FollowerFetch, Proposal, Replica};
 use whimbrel_storage::{AppendError, StorageError};
 
 use super::{IsrProposal, Partition};
@@ -229,9 +230,11 @@ impl Partition {
         Ok(change(self)?)
     }
 
-    /// The leader that this replica follows in `epoch`.
-    pub fn followed_in(&self, epoch: LeaderEpoch) -> Option<NodeId> {
-        self.replica.read().followed_in(epoch)
+    /// Keeps the role as it is while the guard lives, if this replica follows in `epoch`. Several partitions may be held
+    /// at once: a change of role that waits for one of them does not keep others from being held.
+    pub fn hold_following(&self, epoch: LeaderEpoch) -> Option<RwLockReadGuard<'_, Replica>> {
+        let replica = self.replica.read_recursive();
+        replica.followed_in(epoch).is_some().then_some(replica)
     }
 }
 
