@@ -20,6 +20,7 @@ use crate::group_coordinator::GroupCoordinator;
 use crate::interbroker::{PeerOptions, ToController};
 use crate::metadata_cache::MetadataCache;
 use crate::metrics::Metrics;
+use crate::replica_fetcher::ReplicaFetchers;
 use crate::replica_manager::ReplicaManager;
 use crate::server::{ConnectionLimits, ConnectionQuota};
 
@@ -39,6 +40,8 @@ pub struct Broker {
     pub to_controller: ToController,
     pub metadata: Arc<MetadataCache>,
     pub replicas: Arc<ReplicaManager>,
+    /// What fetches the partitions that others lead.
+    pub fetchers: ReplicaFetchers,
     pub groups: Arc<GroupCoordinator>,
     pub fetch_sessions: Mutex<FetchSessions>,
     /// How many connections there may be.
@@ -65,8 +68,15 @@ impl Broker {
             metadata.clone(),
             PeerOptions::of_broker(node_id, &config.network),
         );
+        let fetchers = ReplicaFetchers::new(
+            replicas.clone(),
+            metadata.clone(),
+            config.replication.clone(),
+            &config.listeners.inter_broker,
+        );
         Self {
             to_controller,
+            fetchers,
             node_id,
             cluster_id,
             default_topic_config: ArcSwap::from_pointee(config.topics.config.clone()),

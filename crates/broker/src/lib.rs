@@ -18,6 +18,7 @@ mod metadata_cache;
 pub mod metrics;
 mod observe;
 mod purgatory;
+mod replica_fetcher;
 mod replica_manager;
 mod server;
 mod startup;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use whimbrel_model::{Offset, TopicPartition};
 use whimbrel_state::controller::control::{
-    LeaderAndIsrRequest, LeaderAndIsrResponse, StopReplicaRequest, StopReplicaResponse, UpdateMetadataRequest,
-    UpdateMetadataResponse,
+    LeaderAndIsrRequest, LeaderAndIsrResponse, LiveLeader, StopReplicaRequest, StopReplicaResponse,
+    UpdateMetadataRequest, UpdateMetadataResponse,
 };
 use whimbrel_storage::StorageListener;
 
@@ -22,7 +22,7 @@ use crate::topics;
 impl ControlledBroker for Broker {
     fn become_leader_or_follower(&self, request: LeaderAndIsrRequest) -> LeaderAndIsrResponse {
         let (response, changes) = self.replicas.become_leader_or_follower(&request, &|topic| self.topic_config(topic));
-        self.roles_changed(&changes);
+        self.roles_changed(&changes, &request.live_leaders);
         response
     }
 
@@ -39,7 +39,7 @@ impl ControlledBroker for Broker {
 
     fn stop_replicas(&self, request: StopReplicaRequest) -> StopReplicaResponse {
         let (response, changes) = self.replicas.stop_replicas(&request);
-        self.roles_changed(&changes);
+        self.roles_changed(&changes, &[]);
         response
     }
 }
@@ -62,8 +62,9 @@ impl Broker {
         }
     }
 
-    /// Coordinators load what they lead from now on, and let go of the rest.
-    fn roles_changed(&self, changes: &RoleChanges) {
+    /// Fetchers follow what is led elsewhere, coordinators load what is led here, and both let go of the rest.
+    fn roles_changed(&self, changes: &RoleChanges, leaders: &[LiveLeader]) {
+        self.fetchers.apply(changes, leaders);
         let holds_groups = |partition: &Partition| *partition.topic_partition.topic == *topics::CONSUMER_OFFSETS;
         for (partition, epoch) in changes.leaders.iter().filter(|(partition, _)| holds_groups(partition)) {
             self.groups.on_become_leader(partition, *epoch);

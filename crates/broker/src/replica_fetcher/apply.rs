@@ -156,9 +156,8 @@ impl Fetcher {
                 Realign::GoOn => tracked.back_off(now, longest),
                 Realign::StartAt(start) => {
                     tracing::info!(partition = %key, %start, "all of this log is older than the leader's");
-                    let restarted = tracked
-                        .partition
-                        .as_follower_in(tracked.epoch, |it| it.log.truncate_fully_and_start_at(start));
+                    let restarted =
+                        tracked.partition.as_follower_in(tracked.epoch, |it| it.log.truncate_fully_and_start_at(start));
                     if let Err(error) = restarted {
                         tracing::warn!(partition = %key, "the log does not begin anew: {error}");
                         tracked.back_off(now, longest);

@@ -162,8 +162,7 @@ impl Fetcher {
         if names_topics {
             request.replica_id = own;
         } else {
-            request.replica_state =
-                ReplicaState { replica_id: own, replica_epoch: shared.replicas.broker_epoch().0 };
+            request.replica_state = ReplicaState { replica_id: own, replica_epoch: shared.replicas.broker_epoch().0 };
         }
         let _coverage: Coverage = self.session.fill(&mut request, wanted, names_topics);
         let within = self.options.request_timeout + config.fetch_wait_max;
@@ -228,10 +227,7 @@ impl Fetcher {
 
 /// Waits for `call`, but gives it up when partitions are added: a leader may hold an answer back for
 /// `replica.fetch.wait.max.ms`, and a partition whose leader has just changed cannot wait that long.
-async fn interruptible<T>(
-    inbox: &Inbox,
-    call: impl Future<Output = Result<T, PeerError>>,
-) -> Result<T, NoAnswer> {
+async fn interruptible<T>(inbox: &Inbox, call: impl Future<Output = Result<T, PeerError>>) -> Result<T, NoAnswer> {
     let mut call = pin!(call);
     loop {
         tokio::select! {

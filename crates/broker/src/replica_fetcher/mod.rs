@@ -98,11 +98,14 @@ impl ReplicaFetchers {
         if running.is_stopped {
             return;
         }
-        let ended = changes.leaders.iter().chain(&changes.stopped);
-        for (partition, _) in ended {
+        for (partition, _) in &changes.stopped {
             running.unplace(&partition.topic_partition);
         }
-        for role in &changes.followers {
+        // Two control requests may end at the same time: only what is still so counts.
+        for (partition, _) in changes.leaders.iter().filter(|(partition, epoch)| partition.leader_epoch() == *epoch) {
+            running.unplace(&partition.topic_partition);
+        }
+        for role in changes.followers.iter().filter(|role| role.partition.leader_epoch() == role.epoch) {
             running.unplace(&role.partition.topic_partition);
             if role.leader != NodeId::NONE && role.leader != self.shared.replicas.own() {
                 self.place(&mut running, role);

@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use whimbrel_model::{TopicPartition, Uuid};
 use whimbrel_state::fetch_session::{INITIAL_EPOCH, next_epoch};
-use whimbrel_wire::fetch::{FetchPartition, FetchTopic, ForgottenTopic};
 use whimbrel_wire::FetchRequest;
+use whimbrel_wire::fetch::{FetchPartition, FetchTopic, ForgottenTopic};
 
 /// What is asked of one partition.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Wanted {
     pub topic_id: Uuid,
     pub partition: FetchPartition,

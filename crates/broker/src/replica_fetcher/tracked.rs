@@ -32,15 +32,7 @@ impl Tracked {
     /// Begins at the end of the log.
     pub fn new(partition: Arc<Partition>, epoch: LeaderEpoch) -> Self {
         let (offset, last_fetched) = (partition.log.log_end_offset(), partition.latest_epoch());
-        Self {
-            partition,
-            epoch,
-            offset,
-            last_fetched,
-            paused_until: None,
-            pause: FIRST_PAUSE,
-            has_stopped: false,
-        }
+        Self { partition, epoch, offset, last_fetched, paused_until: None, pause: FIRST_PAUSE, has_stopped: false }
     }
 
     /// Reads again where the log ends.

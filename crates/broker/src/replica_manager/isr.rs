@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use whimbrel_model::{BrokerEpoch, ErrorCode, TopicPartition};
@@ -20,7 +19,7 @@ use whimbrel_state::partition::CommittedState;
 
 use super::ReplicaManager;
 use super::partition::IsrProposal;
-use crate::interbroker::ToController;
+use crate::Broker;
 
 /// Before what failed is sent again, as in Kafka.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
@@ -44,12 +43,8 @@ pub async fn watch_laggards(replicas: Arc<ReplicaManager>, lag_max: Duration, st
 }
 
 /// Sends what the partitions propose, until `stop`.
-pub async fn send_proposals(
-    replicas: Arc<ReplicaManager>,
-    controller: Arc<ToController>,
-    mut proposals: mpsc::UnboundedReceiver<IsrProposal>,
-    stop: CancellationToken,
-) {
+pub async fn send_proposals(broker: Arc<Broker>, stop: CancellationToken) {
+    let Some(mut proposals) = broker.replicas.take_proposals() else { return };
     let work = async {
         let mut waiting: BTreeMap<TopicPartition, IsrProposal> = BTreeMap::new();
         loop {
@@ -60,8 +55,8 @@ pub async fn send_proposals(
             while let Ok(more) = proposals.try_recv() {
                 add(&mut waiting, more);
             }
-            let request = request(&replicas, &waiting);
-            let answer = controller.alter_partition(request, Instant::now() + ATTEMPT).await;
+            let request = request(&broker.replicas, &waiting);
+            let answer = broker.to_controller.alter_partition(request, Instant::now() + ATTEMPT).await;
             match answer {
                 Ok(response) if response.error.is_ok() => waiting = answered(waiting, response),
                 Ok(response) => tracing::warn!("the controller refuses changes of in-sync sets: {}", response.error),

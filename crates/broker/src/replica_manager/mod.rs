@@ -19,10 +19,11 @@ use whimbrel_storage::{AppendRules, LogConfig, LogManager, StorageError, TargetC
 
 pub use control::{FollowerRole, RoleChanges};
 pub use errors::{AppendError, ControlError, PartitionError, ReadError};
+pub use isr::{send_proposals, watch_laggards};
 use partition::Cluster;
 pub use partition::{
-    FetchRead, FetchedBatches, Followed, FollowerError, FollowerReads, InSyncReplica, Isolation, IsrProposal, Offsets,
-    Partition, ReadableBy, Registration, RequiredAcks, TimestampQuery,
+    FetchRead, FetchedBatches, FollowerError, FollowerReads, InSyncReplica, Isolation, IsrProposal, Offsets, Partition,
+    ReadableBy, Registration, RequiredAcks, TimestampQuery,
 };
 
 use crate::config::{CompressionType, TimestampType, TopicConfig};

@@ -31,7 +31,7 @@ use crate::coordination::{
 use crate::interbroker::PeerOptions;
 use crate::local_broker::FlushedTo;
 use crate::metrics::Metrics;
-use crate::replica_manager::log_config;
+use crate::replica_manager::{log_config, send_proposals, watch_laggards};
 use crate::server::BindError;
 use crate::{housekeeping, http, time};
 
@@ -99,8 +99,9 @@ impl RunningBroker {
             tracing::error!("the controller does not stop; going on without it");
         }
         let logs = self.broker.replicas.logs().clone();
-        let service = self.service;
+        let (service, broker) = (self.service, self.broker.clone());
         let closed = tokio::task::spawn_blocking(move || {
+            broker.fetchers.stop();
             service.stop();
             logs.close();
         });
@@ -274,6 +275,8 @@ impl Broker {
             check_interval: config.producer_id_expiration_check_interval,
         };
         tokio::spawn(housekeeping::run(self.replicas.logs().clone(), config.log.clone(), producers, stop.clone()));
+        tokio::spawn(watch_laggards(self.replicas.clone(), config.replication.lag_max, stop.clone()));
+        tokio::spawn(send_proposals(self.clone(), stop.clone()));
         tokio::spawn(self.coordination.clone().keep_session());
         tokio::spawn(self.clone().follow_registrations(stop.clone()));
         let (changes, mut changed) = tokio::sync::mpsc::unbounded_channel();

@@ -15,7 +15,7 @@ use whimbrel_storage::{self as storage, Log, LogConfig};
 
 pub use append::RequiredAcks;
 pub use read::{FetchRead, Isolation, Offsets, ReadableBy, TimestampQuery};
-pub use replication::{FetchedBatches, Followed, FollowerError, FollowerReads, InSyncReplica};
+pub use replication::{FetchedBatches, FollowerError, FollowerReads, InSyncReplica};
 
 use crate::config::TopicConfig;
 use crate::metadata_cache::MetadataCache;
