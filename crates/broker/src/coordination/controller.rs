@@ -291,7 +291,8 @@ impl Coordination {
     pub async fn update_registration(&self, registration: Registration) -> Result<(), CoordinationError> {
         let path = paths::broker(registration.id);
         let rack = registration.rack.as_deref();
-        let json = super::codec::BrokerNode::new(&registration.endpoints, rack, now_ms()).encode();
+        let json = super::codec::BrokerNode::new(&registration.endpoints, rack, now_ms());
+        let json = json.continuing(self.inner.continuity.claim()).encode();
         self.inner.session.call(&path, async |client| client.set_data(&path, &json, None).await).await?;
         *self.inner.registration.lock() = Some(registration);
         Ok(())

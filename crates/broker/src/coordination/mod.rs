@@ -11,6 +11,7 @@ mod acl;
 mod codec;
 mod configs;
 mod consumer_offsets;
+mod continuity;
 mod controller;
 mod ensemble;
 mod error;
@@ -28,7 +29,7 @@ mod tests;
 mod topics;
 
 use std::ops::RangeInclusive;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -81,6 +82,7 @@ struct Inner {
     /// The last session of ours that surely cannot act any more: of an earlier process, or of this one.
     dead_session: Mutex<Option<i64>>,
     registration: Mutex<Option<Registration>>,
+    continuity: continuity::Record,
     /// The broker epoch of the present registration; -1 before the first.
     broker_epoch: AtomicI64,
     /// Sessions that ZooKeeper has ended.
@@ -111,6 +113,7 @@ impl Coordination {
             session_timeout,
             dead_session,
             registration: Mutex::new(None),
+            continuity: continuity::Record::default(),
             broker_epoch: AtomicI64::new(-1),
             expirations: AtomicU64::new(0),
             configs: configs::ConfigCache::default(),
@@ -148,6 +151,12 @@ impl Coordination {
         if let Err(error) = self.inner.progress.store() {
             warn!(%error, "what ZooKeeper has shown cannot be remembered");
         }
+    }
+
+    /// Takes in what the earlier life left in the log directories, all of them, so that the registration can say what
+    /// it proves. `were_closed`: each was closed in order.
+    pub fn continue_logs(&self, dirs: Vec<PathBuf>, were_closed: bool) {
+        self.inner.continuity.load(dirs, were_closed);
     }
 
     /// The epoch of the present registration; -1 before the first (KIP-380).

@@ -115,6 +115,7 @@ impl Coordination {
         let epoch = self.create_registration(&registration).await?;
         *self.inner.registration.lock() = Some(registration);
         self.set_broker_epoch(epoch);
+        self.inner.continuity.registered(epoch);
         self.inner.progress.note_zxid(epoch.0);
         Ok(epoch)
     }
@@ -158,7 +159,8 @@ impl Coordination {
 
     async fn try_register(&self, path: &str, registration: &Registration) -> Result<Attempt, CoordinationError> {
         let rack = registration.rack.as_deref();
-        let json = BrokerNode::new(&registration.endpoints, rack, now_ms()).encode();
+        let json = BrokerNode::new(&registration.endpoints, rack, now_ms());
+        let json = json.continuing(self.inner.continuity.claim()).encode();
         let client = self.client();
         let mut multi = client.new_multi_writer();
         let prepared = multi

@@ -140,6 +140,10 @@ impl Broker {
         logs.set_listener(Arc::new(FlushedTo(broker.replicas.clone())));
         broker.configure_found_logs();
         let registration = Registration { id: node_id, endpoints: advertised, rack: broker.config().rack.clone() };
+        broker.coordination.continue_logs(
+            load.dirs.iter().filter(|dir| dir.offline.is_none()).map(|dir| dir.path.clone()).collect(),
+            load.dirs.iter().all(|dir| dir.was_clean),
+        );
         let epoch = broker.coordination.register(registration).await?;
         broker.replicas.set_broker_epoch(epoch);
         let stop = CancellationToken::new();

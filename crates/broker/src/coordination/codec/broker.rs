@@ -9,17 +9,8 @@ use whimbrel_model::{BrokerEpoch, NodeId};
 use whimbrel_state::controller::Broker;
 use whimbrel_state::controller::control::{Endpoint, SecurityProtocol};
 
+use super::super::continuity::Continuity;
 use super::{DecodeError, to_json};
-
-#[cfg(test)]
-/// What a broker can prove of the time before its registration; `None` where that is nothing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(in crate::coordination) struct Continuity {
-    /// Nothing is lost of what its incarnations from this epoch on had appended.
-    pub(in crate::coordination) intact_since: Option<BrokerEpoch>,
-    /// It has been the same process since the registration with this epoch.
-    pub(in crate::coordination) running_since: Option<BrokerEpoch>,
-}
 
 /// The registration of a broker, version 5 (older ones are read).
 ///
@@ -73,7 +64,6 @@ impl BrokerNode {
         }
     }
 
-    #[cfg(test)]
     /// Adds what this broker can prove of its earlier registrations.
     pub(in crate::coordination) fn continuing(mut self, continuity: Continuity) -> Self {
         self.intact_since_epoch = continuity.intact_since.map(|epoch| epoch.0);

@@ -10,8 +10,6 @@ mod topic;
 mod tests;
 
 pub(super) use broker::BrokerNode;
-#[cfg(test)]
-use broker::Continuity;
 pub(super) use cluster::{ControllerNode, FeatureNode, ProducerIdBlockNode, decode_cluster_id, encode_cluster_id};
 pub(super) use config::{ConfigNode, config_change, decode_config_change};
 pub(super) use topic::{PartitionStateNode, TopicNode};

@@ -5,6 +5,7 @@ use whimbrel_state::controller::PartitionAssignment;
 use whimbrel_state::controller::control::{Endpoint, IsrMember, LeaderRecoveryState, SecurityProtocol};
 use whimbrel_state::controller::election::PartitionState;
 
+use super::super::continuity::Continuity;
 use super::*;
 
 fn text(json: &[u8]) -> &str {
