@@ -49,6 +49,8 @@ pub struct Broker {
     pub metrics: Arc<Metrics>,
     /// Closed until this broker has heard from the controller.
     clients_gate: Gate,
+    /// True once a stop has begun.
+    is_stopping: AtomicBool,
 }
 
 impl Broker {
@@ -91,12 +93,18 @@ impl Broker {
             metadata,
             metrics,
             clients_gate: Gate::default(),
+            is_stopping: AtomicBool::new(false),
         }
     }
 
     /// Returns once clients are served. Until then only controllers are: a client would be told that nothing exists.
     pub(crate) async fn open_to_clients(&self) {
         self.clients_gate.passed().await;
+    }
+
+    /// From here on this broker is not ready for new clients.
+    pub(crate) fn begin_stop(&self) {
+        self.is_stopping.store(true, Ordering::Release);
     }
 
     pub(crate) fn open_for_clients(&self) {

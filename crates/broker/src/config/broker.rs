@@ -27,6 +27,8 @@ pub struct BrokerConfig {
     pub node_id_reserved_max: i32,
     pub rack: Option<String>,
     pub coordination: CoordinationConfig,
+    /// How long a stop waits for leaderships to be moved away; `None`: they are not moved.
+    pub controlled_shutdown: Option<Duration>,
     /// Where `/metrics` and `/health` are served; `None`: nowhere.
     pub http: Option<SocketAddr>,
     pub listeners: Listeners,
@@ -174,6 +176,7 @@ impl BrokerConfig {
             node_id_reserved_max: reader.get(&RESERVED_BROKER_MAX_ID)?.int(),
             rack: reader.text(&BROKER_RACK)?,
             coordination: reader.coordination(&log)?,
+            controlled_shutdown: reader.controlled_shutdown()?,
             http: reader.address(&WHIMBREL_HTTP_LISTENER)?,
             listeners: Listeners::resolve(&layers, host_name)?,
             network: reader.network()?,
@@ -273,6 +276,12 @@ impl Reader<'_> {
             keeper_listener,
             keeper_dir: keeper_dir.unwrap_or(first_dir),
         })
+    }
+
+    fn controlled_shutdown(&self) -> Result<Option<Duration>, ConfigError> {
+        let retries = self.get(&CONTROLLED_SHUTDOWN_MAX_RETRIES)?.size();
+        let backoff = self.get(&CONTROLLED_SHUTDOWN_RETRY_BACKOFF_MS)?.ms();
+        Ok(self.get(&CONTROLLED_SHUTDOWN_ENABLE)?.bool().then(|| backoff.saturating_mul(retries)))
     }
 
     fn zookeeper_auth(&self) -> Result<Option<ZooKeeperAuth>, ConfigError> {

@@ -292,11 +292,8 @@ pub static FAMILIES: &[Family] = &[
     },
     Family {
         standing: Standing::Unimplemented,
-        reason: "this version runs one broker; there is nothing to replicate or to hand over",
+        reason: "not part of this version's way of replicating",
         keys: &[
-            "controlled.shutdown.enable",
-            "controlled.shutdown.max.retries",
-            "controlled.shutdown.retry.backoff.ms",
             "inter.broker.protocol.version",
             "num.replica.alter.log.dirs.threads",
             "replica.socket.receive.buffer.bytes",

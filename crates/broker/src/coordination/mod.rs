@@ -199,14 +199,19 @@ impl Coordination {
         let mut nodes = registered.map(paths::broker).into_iter().collect::<Vec<_>>();
         nodes.push(paths::CONTROLLER.to_owned());
         let leave = async {
-            for path in nodes {
+            // In one step: a controller that is elected at once must not take this broker for a live one.
+            let mut multi = client.new_multi_writer();
+            for path in &nodes {
                 // Owned by this session only if we are the controller, so look before deleting.
-                if let Ok(Some(stat)) = client.check_stat(&path).await
+                if let Ok(Some(stat)) = client.check_stat(path).await
                     && stat.ephemeral_owner == client.session_id().0
-                    && let Err(error) = client.delete(&path, Some(stat.version)).await
+                    && let Err(error) = multi.add_delete(path, Some(stat.version))
                 {
-                    error!(%error, path, "could not remove the node; it goes when the session times out");
+                    error!(%error, path, "this is no path");
                 }
+            }
+            if let Err(error) = multi.commit().await {
+                error!(%error, "could not leave the cluster; it takes note when the session times out");
             }
         };
         if tokio::time::timeout(CLOSE_WAIT, leave).await.is_err() {

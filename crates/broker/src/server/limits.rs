@@ -82,6 +82,19 @@ impl ConnectionQuota {
         }
     }
 
+    /// Returns once no connection is open.
+    pub async fn drained(&self) {
+        loop {
+            let freed = self.freed.notified();
+            tokio::pin!(freed);
+            freed.as_mut().enable();
+            if self.open.lock().total == 0 {
+                return;
+            }
+            freed.await;
+        }
+    }
+
     /// Counts one more connection from `ip` until the returned guard is dropped.
     ///
     /// # Errors

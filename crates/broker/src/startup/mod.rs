@@ -10,11 +10,12 @@
 
 mod identity;
 mod listeners;
+mod stop;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use whimbrel_keeper::{Keeper, KeeperConfig, KeeperHandle};
@@ -37,9 +38,6 @@ use crate::{housekeeping, http, time};
 
 use identity::identify;
 use listeners::{Service, address, advertised, bind_all};
-
-/// A clean stop waits this long for each part before it goes on without it.
-const STOP_WAIT: Duration = Duration::from_secs(10);
 
 /// A start waits this long for a controller before it serves clients without one.
 const CONTROLLER_WAIT: Duration = Duration::from_secs(10);
@@ -86,36 +84,6 @@ pub struct RunningBroker {
     /// Ends the listeners and background tasks.
     stop: CancellationToken,
     controller: tokio::task::JoinHandle<()>,
-}
-
-impl RunningBroker {
-    /// Stops accepting, leaves the cluster, closes the logs cleanly.
-    pub async fn shutdown(self) {
-        let began = Instant::now();
-        self.stop.cancel();
-        self.broker.groups.stop();
-        self.broker.coordination.close().await;
-        if tokio::time::timeout(STOP_WAIT, self.controller).await.is_err() {
-            tracing::error!("the controller does not stop; going on without it");
-        }
-        let logs = self.broker.replicas.logs().clone();
-        let (service, broker) = (self.service, self.broker.clone());
-        let closed = tokio::task::spawn_blocking(move || {
-            broker.fetchers.stop();
-            service.stop();
-            logs.close();
-        });
-        if closed.await.is_err() {
-            tracing::error!("closing the logs panicked: the next start recovers them");
-        }
-        // Only a scrape at this very moment could hold it too.
-        if let Some(keeper) = self.keeper.and_then(Arc::into_inner)
-            && let Err(error) = keeper.shutdown().await
-        {
-            tracing::error!("the keeper did not stop cleanly: {error}");
-        }
-        tracing::info!(elapsed_ms = began.elapsed().as_millis() as u64, "stopped");
-    }
 }
 
 impl Broker {

@@ -3,12 +3,17 @@
 
 mod configs;
 mod groups;
+mod partitions;
 mod topics;
 
 pub use configs::{ConfigEntry, ConfigResource, ConfigSource, alter_configs, describe_configs};
 pub use groups::{
     CommitAs, Committed, GroupDescription, GroupListing, MemberDescription, commit_offsets, committed_offsets,
     delete_groups, describe_groups, list_groups,
+};
+pub use partitions::{
+    ElectionKind, PartitionName, PartitionOutcome, Reassigning, alter_reassignments, elect_leaders, eligible_leaders,
+    list_reassignments,
 };
 pub use topics::{CreatedTopic, NewTopic, create_partitions, create_topic, delete_topic};
 

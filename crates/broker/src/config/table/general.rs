@@ -54,6 +54,17 @@ settings! {
     WHIMBREL_KEEPER_DIR = Setting::string("whimbrel.keeper.dir")
         .doc("The directory of the embedded keeper's store. Unset: the first log directory.");
 
+    CONTROLLED_SHUTDOWN_ENABLE = Setting::bool("controlled.shutdown.enable").default("true")
+        .doc("Whether a broker that is stopped has its leaderships moved away first, so that clients are never without a \
+              leader.");
+
+    CONTROLLED_SHUTDOWN_MAX_RETRIES = Setting::int("controlled.shutdown.max.retries", 1).default("3")
+        .doc("A stop waits this many times `controlled.shutdown.retry.backoff.ms` for its leaderships to be moved; then \
+              it goes on without.");
+
+    CONTROLLED_SHUTDOWN_RETRY_BACKOFF_MS = Setting::long("controlled.shutdown.retry.backoff.ms", 1).default("5000")
+        .doc("See `controlled.shutdown.max.retries`. Meanwhile the controller is asked several times a second.");
+
     WHIMBREL_HTTP_LISTENER = Setting::string("whimbrel.http.listener").default("127.0.0.1:9644")
         .doc("Where `/metrics` and `/health` are served, `host:port`. When the port is taken a free one is used and \
               named in the banner; with port 0 likewise. Empty: no HTTP.");
