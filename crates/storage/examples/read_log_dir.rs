@@ -26,7 +26,7 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-fn print(log: &Log) -> Result<(), Failure> {
+fn print(log: &std::sync::Arc<Log>) -> Result<(), Failure> {
     let mut next = log.log_start_offset();
     let (mut batches, mut records, mut producers) = (0, 0, 0);
     while next < log.log_end_offset() {
@@ -34,7 +34,7 @@ fn print(log: &Log) -> Result<(), Failure> {
         if read.records.is_empty() {
             return Err(format!("no progress at {next}").into());
         }
-        for batch in Batches::new(&read.records) {
+        for batch in Batches::new(&read.records.into_bytes()) {
             let batch = batch?;
             batch.verify_crc()?;
             let mut buffer = DecompressionBuffer::default();

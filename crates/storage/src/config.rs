@@ -70,6 +70,8 @@ pub struct LogManagerConfig {
     pub recovery_threads: Option<usize>,
     /// Bound of the open segment and index files over all logs. They are reopened on use.
     pub open_files_max: usize,
+    /// Bound of the newest batches that all logs together keep in memory for readers at their ends; 0 keeps none.
+    pub tail_bytes_max: usize,
     /// Appends are refused before this much of a file system is all that is left.
     pub reserved_bytes: u64,
     /// What to write into `.lock`, so that a second process can say who holds the directory (for example an address).
@@ -83,6 +85,9 @@ pub struct LogManagerConfig {
 /// Open files beside sockets: with this many, 10,000 busy partitions stay under 2,000 descriptors in all.
 pub const OPEN_FILES_MAX_DEFAULT: usize = 1_500;
 
+/// Newest batches in memory: a tenth of a second of all that two cores take in.
+pub const TAIL_BYTES_MAX_DEFAULT: usize = 32 * 1024 * 1024;
+
 /// Kept free on each file system, so that retention, checkpoints and snapshots still work on a full disk.
 pub const RESERVED_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
 
@@ -94,6 +99,7 @@ impl LogManagerConfig {
             dirs,
             recovery_threads: None,
             open_files_max: OPEN_FILES_MAX_DEFAULT,
+            tail_bytes_max: TAIL_BYTES_MAX_DEFAULT,
             reserved_bytes: RESERVED_BYTES_DEFAULT,
             holder: String::new(),
             default_log: LogConfig::default(),

@@ -25,13 +25,17 @@ mod segment;
 mod txn_index;
 pub mod validator;
 
-pub use config::{LogConfig, LogManagerConfig, OPEN_FILES_MAX_DEFAULT, RESERVED_BYTES_DEFAULT, SEGMENT_BYTES_MAX};
+pub use config::{
+    LogConfig, LogManagerConfig, OPEN_FILES_MAX_DEFAULT, RESERVED_BYTES_DEFAULT, SEGMENT_BYTES_MAX,
+    TAIL_BYTES_MAX_DEFAULT,
+};
 pub use dir::StorageListener;
 pub use epochs::EpochEntry;
 pub use error::{OpenError, ReadError, StorageError};
 pub use files::read::ReadMode;
 pub use log::{
-    AppendError, AppendInfo, LeaderAppend, Log, PartitionLoad, ReadResult, RetentionOutcome, TimestampOffset, Truncated,
+    AppendError, AppendInfo, LeaderAppend, Log, PartitionLoad, ReadResult, RetentionOutcome, Slices, TimestampOffset,
+    Truncated,
 };
 pub use manager::{Creation, DirReport, DirStatus, LoadReport, LogManager, RetentionTotals};
 pub use meta::{MetaProperties, read_meta_properties, write_meta_properties};

@@ -113,6 +113,8 @@ pub struct LogSettings {
     pub initial_task_delay: Duration,
     pub recovery_threads_per_dir: usize,
     pub open_segments_max: usize,
+    /// Newest batches kept in memory for readers at the logs' ends.
+    pub tail_cache_bytes: usize,
     /// Produce is refused while a file system has fewer free bytes.
     pub disk_reserve_bytes: u64,
 }
@@ -384,6 +386,7 @@ impl Reader<'_> {
             initial_task_delay: self.get(&LOG_INITIAL_TASK_DELAY_MS)?.ms(),
             recovery_threads_per_dir: self.count(&NUM_RECOVERY_THREADS_PER_DATA_DIR)?,
             open_segments_max: self.count(&WHIMBREL_LOG_OPEN_SEGMENTS_MAX)?,
+            tail_cache_bytes: usize::try_from(self.get(&WHIMBREL_LOG_TAIL_CACHE_BYTES)?.long()).unwrap_or(usize::MAX),
             disk_reserve_bytes: self.get(&WHIMBREL_LOG_DISK_RESERVE_BYTES)?.long().unsigned_abs(),
         })
     }

@@ -133,7 +133,10 @@ impl GroupCoordinator {
         while position < log.log_end_offset() && !shard.is_closed() {
             let read = log.read(position, log.log_end_offset(), bytes_max, true, ReadMode::MayBlock);
             let next = match read {
-                Ok(read) => loader.apply(&read.records).map(|next| next.max(read.next_offset)),
+                Ok(read) => {
+                    let next_offset = read.next_offset;
+                    loader.apply(&read.records.into_bytes()).map(|next| next.max(next_offset))
+                }
                 Err(error) => {
                     tracing::error!(partition = shard.index(), offset = position.0, "groups cannot be loaded: {error}");
                     None

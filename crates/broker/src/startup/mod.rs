@@ -151,6 +151,7 @@ async fn open_logs(config: &BrokerConfig) -> Result<(Arc<LogManager>, LoadReport
     let settings = LogManagerConfig {
         recovery_threads: (1 < config.log.recovery_threads_per_dir).then_some(config.log.recovery_threads_per_dir),
         open_files_max: config.log.open_segments_max,
+        tail_bytes_max: config.log.tail_cache_bytes,
         reserved_bytes: config.log.disk_reserve_bytes,
         holder,
         default_log: (*log_config(&config.topics.config)).clone(),

@@ -97,6 +97,8 @@ impl Log {
         let ready = Ready { metas, pieces: [batch.header_bytes(), batch.body()], bytes };
         let mut info = self.write(&mut state, &ready, how.now_ms, &config)?;
         self.apply_update(&mut state, &update)?;
+        drop(state);
+        self.enforce_tail_budget();
         if header.attributes.timestamp_type() == TimestampType::LogAppendTime {
             info.log_append_time = header.max_timestamp;
         }
@@ -135,6 +137,8 @@ impl Log {
                 Err(error) => tracing::debug!(%error, "a batch does not fit the producers' state"),
             }
         }
+        drop(state);
+        self.enforce_tail_budget();
         Ok(Some(info))
     }
 
@@ -180,6 +184,7 @@ impl Log {
             .map_err(|error| self.append_failed(&segment, position, error))?;
         self.note_appended(state, &segment, &ready.metas, now_ms, config);
         Self::count_for_snapshot(state, ready.bytes);
+        self.keep_tail(state, &ready.metas, &ready.pieces);
         segment.set_size(position + ready.bytes);
         self.store_log_end(last.last + 1);
         self.last_append_ms.store(now_ms, Ordering::Relaxed);

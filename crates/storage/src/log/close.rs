@@ -45,6 +45,7 @@ impl Log {
     pub(crate) fn close(&self) {
         let mut state = self.state.lock();
         state.is_closed = true;
+        state.tail = None;
         for segment in &state.segments {
             segment.close_files();
         }
@@ -54,6 +55,7 @@ impl Log {
     pub(crate) fn retire(self: &Arc<Self>, to: &Path) -> Result<(), StorageError> {
         let mut state = self.usable()?;
         state.is_closed = true;
+        state.tail = None;
         state.generation = state.generation.wrapping_add(1);
         let from = self.home.path();
         std::fs::rename(&from, to).map_err(|e| self.dir.write_failed(StorageError::io("rename", &from, e)))?;

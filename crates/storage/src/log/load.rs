@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use whimbrel_model::{Offset, TopicPartition, Uuid};
 
 use super::producers::{Expiry, Snapshots};
-use super::{Log, State, recover};
+use super::{Log, State, TailBudget, recover};
 use crate::checkpoint;
 use crate::config::LogConfig;
 use crate::dir::LogDir;
@@ -31,6 +31,7 @@ use crate::segment::{Home, Kind, Segment};
 pub(crate) struct LoadContext {
     pub(crate) dir: Arc<LogDir>,
     pub(crate) cache: Arc<FileCache>,
+    pub(crate) tails: Arc<TailBudget>,
     /// The directory was closed in order: nothing past the recovery point is in doubt.
     pub(crate) is_clean: bool,
     pub(crate) now_ms: i64,
@@ -136,6 +137,7 @@ impl Log {
             generation: 0,
             is_closed: false,
             hints: super::read::Hints::default(),
+            tail: None,
             producers: ProducerStates::new(),
             snapshots,
         };
@@ -181,6 +183,7 @@ impl Log {
             generation: 0,
             is_closed: false,
             hints: super::read::Hints::default(),
+            tail: None,
             producers: ProducerStates::new(),
             snapshots: Snapshots::default(),
         };
@@ -202,6 +205,7 @@ impl Log {
             dir: context.dir.clone(),
             home,
             cache: context.cache.clone(),
+            tails: context.tails.clone(),
             config: ArcSwap::new(config),
             log_start: AtomicI64::new(log_start),
             log_end: AtomicI64::new(log_end),

@@ -26,6 +26,7 @@ mod recover;
 mod retention;
 mod roll;
 mod serve;
+mod tail;
 mod truncate;
 mod windows;
 
@@ -41,8 +42,9 @@ pub use append::{AppendError, AppendInfo, LeaderAppend};
 pub(crate) use load::{LoadContext, LoadedFrom};
 pub use load::{PartitionLoad, Truncated};
 pub use lookup::TimestampOffset;
-pub use read::ReadResult;
+pub use read::{ReadResult, Slices};
 pub use retention::RetentionOutcome;
+pub(crate) use tail::TailBudget;
 
 use crate::checkpoint;
 use crate::config::LogConfig;
@@ -66,6 +68,7 @@ pub struct Log {
     dir: Arc<LogDir>,
     home: Arc<Home>,
     cache: Arc<FileCache>,
+    tails: Arc<TailBudget>,
     config: ArcSwap<LogConfig>,
     log_start: AtomicI64,
     log_end: AtomicI64,
@@ -97,6 +100,8 @@ pub(crate) struct State {
     generation: u32,
     is_closed: bool,
     hints: read::Hints,
+    /// The newest batches, while somebody reads at the log's end.
+    tail: Option<Box<tail::Tail>>,
     producers: ProducerStates,
     snapshots: producers::Snapshots,
 }

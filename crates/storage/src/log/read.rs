@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use smallvec::SmallVec;
 use whimbrel_model::Offset;
 
 use super::{Log, State};
@@ -13,16 +14,68 @@ use crate::files::pool::Buffer;
 use crate::files::read::{ReadMode, read_at};
 use crate::segment::{Kind, Segment};
 
-/// Whole record batches from one segment.
+/// Whole record batches from one segment, or from the log's tail in memory.
 #[derive(Debug, Clone)]
 pub struct ReadResult {
     /// The batches, as they lie in the file: the first may begin before the offset asked for. Empty if there is nothing
     /// to read below the upper bound, or if the first batch is larger than allowed.
-    pub records: Bytes,
+    pub records: Slices,
     /// The offset after the last batch in `records`; the offset asked for if it is empty.
     pub next_offset: Offset,
     /// The first batch was larger than `max_bytes` and was left out.
     pub first_batch_is_too_large: bool,
+}
+
+/// Bytes in one or several pieces that follow each other, none of them empty.
+#[derive(Debug, Clone, Default)]
+pub struct Slices {
+    pieces: SmallVec<[Bytes; 1]>,
+}
+
+impl Slices {
+    pub(super) fn push(&mut self, piece: Bytes) {
+        if !piece.is_empty() {
+            self.pieces.push(piece);
+        }
+    }
+
+    /// Size in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.pieces.iter().map(Bytes::len).sum()
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.pieces.is_empty()
+    }
+
+    /// All bytes in one run; copies only if there are several pieces.
+    #[must_use]
+    pub fn into_bytes(mut self) -> Bytes {
+        match self.pieces.len() {
+            0 => Bytes::new(),
+            1 => self.pieces.remove(0),
+            _ => self.pieces.concat().into(),
+        }
+    }
+}
+
+impl From<Bytes> for Slices {
+    fn from(bytes: Bytes) -> Self {
+        let mut slices = Self::default();
+        slices.push(bytes);
+        slices
+    }
+}
+
+impl IntoIterator for Slices {
+    type Item = Bytes;
+    type IntoIter = smallvec::IntoIter<[Bytes; 1]>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.pieces.into_iter()
+    }
 }
 
 /// Where a reader will go on: sequential readers need no index look-up.
@@ -72,7 +125,8 @@ struct Place {
 }
 
 impl Log {
-    /// Whole record batches (still compressed) from the one that holds `from`, up to `max_bytes`, from one segment.
+    /// Whole record batches (still compressed) from the one that holds `from`, up to `max_bytes`, from one segment or
+    /// from the tail in memory.
     ///
     /// Returns at least one batch if one is readable and `min_one_batch`, even above `max_bytes`, so that a consumer
     /// always progresses (KIP-74). `upper` is exclusive: the high watermark, the last stable offset, or the log end
@@ -81,7 +135,7 @@ impl Log {
     /// # Errors
     /// `OffsetOutOfRange` below the log start or above the log end; `WouldBlock` in [`ReadMode::NoWait`].
     pub fn read(
-        &self,
+        self: &Arc<Self>,
         from: Offset,
         upper: Offset,
         max_bytes: usize,
@@ -93,10 +147,13 @@ impl Log {
         if from < start || end < from {
             return Err(ReadError::OffsetOutOfRange { offset: from, start, end });
         }
-        let nothing = ReadResult { records: Bytes::new(), next_offset: from, first_batch_is_too_large: false };
+        let nothing = ReadResult { records: Slices::default(), next_offset: from, first_batch_is_too_large: false };
         let upper = upper.min(end);
         if upper <= from || (max_bytes == 0 && !min_one_batch) {
             return Ok(nothing);
+        }
+        if let Some(result) = self.read_tail(from.0, upper.0, max_bytes, min_one_batch) {
+            return Ok(result);
         }
         for _ in 0..ATTEMPTS_MAX {
             match self.read_once(from.0, upper.0, max_bytes, min_one_batch, mode) {
@@ -119,7 +176,7 @@ impl Log {
 
     /// `None` if the log was truncated during the read.
     fn read_once(
-        &self,
+        self: &Arc<Self>,
         from: i64,
         upper: i64,
         max_bytes: usize,
@@ -131,7 +188,7 @@ impl Log {
             let place = self.usable()?.place(search, from);
             let Some(place) = place else {
                 return Ok(Some(ReadResult {
-                    records: Bytes::new(),
+                    records: Slices::default(),
                     next_offset: Offset(from),
                     first_batch_is_too_large: false,
                 }));
@@ -151,6 +208,9 @@ impl Log {
             };
             if stopped_at != 0 {
                 state.hints.put(Hint { offset: result.next_offset.0, base: place.segment.base, position: stopped_at });
+            }
+            if self.log_end_offset() == result.next_offset {
+                self.begin_tail(&mut state);
             }
             return Ok(Some(result));
         }
@@ -196,7 +256,7 @@ impl Place {
         let limit = if is_too_large && min_one_batch { first.size as usize } else { max_bytes };
         let (length, last) = whole_batches(buffer.as_ref(), limit, upper);
         let result = ReadResult {
-            records: buffer.into_bytes(length),
+            records: buffer.into_bytes(length).into(),
             next_offset: Offset(last.map_or(from, |last| (last + 1).max(from))),
             first_batch_is_too_large: length == 0 && is_too_large,
         };

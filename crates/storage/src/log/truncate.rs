@@ -98,6 +98,7 @@ impl Log {
     fn cut_to(self: &Arc<Self>, state: &mut State, offset: i64) -> Result<(), StorageError> {
         state.generation = state.generation.wrapping_add(1);
         state.hints.clear();
+        state.tail = None;
         state.active = None;
         // Before any byte goes: a flush that runs meanwhile sees the new generation.
         self.flushed.fetch_min(offset, Ordering::AcqRel);
@@ -134,6 +135,7 @@ impl Log {
     ) -> Result<(), StorageError> {
         state.generation = state.generation.wrapping_add(1);
         state.hints.clear();
+        state.tail = None;
         state.active = None;
         self.flushed.store(base, Ordering::Release);
         for segment in std::mem::take(&mut state.segments) {

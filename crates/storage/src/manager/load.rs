@@ -87,6 +87,7 @@ impl LogManager {
         let context = LoadContext {
             dir: dir.clone(),
             cache: self.cache.clone(),
+            tails: self.tails.clone(),
             is_clean,
             now_ms,
             producer_id_expiration_ms: self.config.producer_id_expiration_ms,

@@ -22,7 +22,7 @@ use crate::error::{OpenError, StorageError};
 use crate::files::cache::FileCache;
 use crate::files::small;
 use crate::flusher;
-use crate::log::{LoadContext, Log};
+use crate::log::{LoadContext, Log, TailBudget};
 use crate::names;
 
 /// A partition whose directory cannot be opened. It stays as it is on disk.
@@ -47,6 +47,7 @@ pub struct LogManager {
     default_log: Arc<LogConfig>,
     dirs: Vec<Arc<LogDir>>,
     cache: Arc<FileCache>,
+    tails: Arc<TailBudget>,
     logs: RwLock<HashMap<TopicPartition, Arc<Log>>>,
     broken: RwLock<HashMap<TopicPartition, Broken>>,
     /// Creations are serial: they choose the directory with the fewest partitions.
@@ -96,6 +97,7 @@ impl LogManager {
         let manager = Self {
             default_log: Arc::new(config.default_log.clone()),
             cache: Arc::new(FileCache::new(config.open_files_max)),
+            tails: Arc::new(TailBudget::new(config.tail_bytes_max)),
             dirs,
             logs: RwLock::new(HashMap::new()),
             broken: RwLock::new(HashMap::new()),
@@ -181,6 +183,7 @@ impl LogManager {
         let context = LoadContext {
             dir: dir.clone(),
             cache: self.cache.clone(),
+            tails: self.tails.clone(),
             is_clean: true,
             now_ms: how.now_ms,
             producer_id_expiration_ms: self.config.producer_id_expiration_ms,

@@ -20,7 +20,8 @@ fn records_get_consecutive_offsets_and_the_leaders_epoch() {
     assert_eq!(log.log_end_offset(), Offset(5));
     assert_eq!(log.latest_epoch(), Some(LeaderEpoch(0)));
     let result = log.read(Offset(4), Offset(5), 10_000, true, ReadMode::MayBlock).expect("read");
-    let bases: Vec<_> = Batches::new(&result.records).map(|b| b.expect("a batch").header.base_offset.0).collect();
+    let bases: Vec<_> =
+        Batches::new(&result.records.into_bytes()).map(|b| b.expect("a batch").header.base_offset.0).collect();
     assert_eq!((bases, result.next_offset), (vec![3], Offset(5)));
 }
 
@@ -60,7 +61,8 @@ fn segments_roll_by_size_and_every_offset_stays_readable() {
     assert_eq!(read_all(&log, 0), all);
     for from in 0..150 {
         let result = log.read(Offset(from), Offset(150), 1, true, ReadMode::MayBlock).expect("read");
-        let base = Batches::new(&result.records).next().expect("one").expect("a batch").header.base_offset.0;
+        let base =
+            Batches::new(&result.records.into_bytes()).next().expect("one").expect("a batch").header.base_offset.0;
         assert_eq!(base, from / 3 * 3);
     }
 }

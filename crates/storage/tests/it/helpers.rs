@@ -86,7 +86,7 @@ pub fn append(log: &Arc<Log>, records: &Bytes) -> AppendInfo {
 }
 
 /// All batches from `from` to the end as (base, last) offsets, read in chunks.
-pub fn read_all(log: &Log, from: i64) -> Vec<(i64, i64)> {
+pub fn read_all(log: &Arc<Log>, from: i64) -> Vec<(i64, i64)> {
     let mut offsets = Vec::new();
     let mut next = Offset(from);
     loop {
@@ -94,7 +94,7 @@ pub fn read_all(log: &Log, from: i64) -> Vec<(i64, i64)> {
         if result.records.is_empty() {
             return offsets;
         }
-        for batch in Batches::new(&result.records) {
+        for batch in Batches::new(&result.records.into_bytes()) {
             let batch = batch.expect("a batch");
             batch.verify_crc().expect("intact");
             offsets.push((batch.header.base_offset.0, batch.header.last_offset().0));

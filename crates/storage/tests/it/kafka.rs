@@ -23,7 +23,7 @@ fn partition() -> TopicPartition {
     TopicPartition::new("kafka", 0)
 }
 
-fn check(log: &Log) {
+fn check(log: &std::sync::Arc<Log>) {
     let batches = read_all(log, 0);
     assert_eq!((batches.len(), log.log_end_offset(), log.segment_count()), (160, Offset(319), 5));
     assert!(batches.windows(2).all(|pair| pair[0].1 + 1 == pair[1].0));

@@ -162,7 +162,7 @@ impl World {
         let from = (self.model.start + at).min(self.model.end);
         let result = self.log.read(Offset(from), Offset(self.model.end), max, true, ReadMode::MayBlock).expect("read");
         let expected: Vec<_> = self.model.batches.iter().filter(|(_, last)| from <= *last).copied().collect();
-        let found: Vec<_> = Batches::new(&result.records)
+        let found: Vec<_> = Batches::new(&result.records.clone().into_bytes())
             .map(|b| b.expect("a batch").header)
             .map(|h| (h.base_offset.0, h.last_offset().0))
             .collect();

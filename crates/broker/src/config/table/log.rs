@@ -145,6 +145,10 @@ settings! {
         .doc("How many segments are kept open. The one that was used longest ago is closed for the next; the most \
               partitions of a large broker are idle and need no open file.");
 
+    WHIMBREL_LOG_TAIL_CACHE_BYTES = Setting::long("whimbrel.log.tail.cache.bytes", 0).default("33554432")
+        .doc("How many of the newest bytes of all partitions are kept in memory for followers and for consumers that \
+              keep up. Only partitions that somebody reads at their end take part. 0 keeps none.");
+
     WHIMBREL_LOG_DISK_RESERVE_BYTES = Setting::long("whimbrel.log.disk.reserve.bytes", 0).default("67108864")
         .doc("Produce requests are refused with a retriable error while the file system of a data directory has fewer \
               free bytes than this, so that checkpoints and retention still work.");

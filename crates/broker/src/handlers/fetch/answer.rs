@@ -137,7 +137,7 @@ fn partition_data(index: i32, found: Found) -> PartitionData {
                 };
                 aborted.iter().map(entry).collect()
             }),
-            records: Some(Records::from(read.records)),
+            records: Some(read.records.into_iter().collect::<Records>()),
             ..empty
         },
     }

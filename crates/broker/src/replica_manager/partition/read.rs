@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::task;
 use whimbrel_model::{LeaderEpoch, Offset, ProducerId};
 use whimbrel_state::partition::LeadershipError;
-use whimbrel_storage::{self as storage, ReadMode};
+use whimbrel_storage::{self as storage, ReadMode, Slices};
 
 use super::Partition;
 use crate::replica_manager::errors::ReadError;
@@ -55,7 +54,7 @@ impl Offsets {
 /// What a fetch found. The offsets are those from before the read.
 #[derive(Debug)]
 pub struct FetchRead {
-    pub records: Bytes,
+    pub records: Slices,
     pub offsets: Offsets,
     /// Told to every fetcher, whether or not it is bound by it.
     pub last_stable: Offset,
