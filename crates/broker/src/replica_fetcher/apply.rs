@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use whimbrel_model::{ErrorCode, LeaderEpoch, Offset, TopicPartition};
-use whimbrel_state::partition::follower::{Realign, Recourse, realign, recourse, truncation};
+use whimbrel_state::partition::follower::{
+    Realign, Recourse, realign, recourse, truncation, truncation_before_following,
+};
 use whimbrel_storage::AppendError;
 use whimbrel_wire::ListOffsetsRequest;
 use whimbrel_wire::fetch::PartitionData;
@@ -33,18 +35,14 @@ pub(super) struct Round {
 }
 
 impl Fetcher {
-    /// Prepares partitions that are followed from now on. A log without epochs has no lineage to compare: only what is
-    /// known to be committed may stay.
+    /// Prepares partitions that are followed from now on.
     pub(super) fn begin(&mut self, keys: &[TopicPartition]) {
-        let mut round = Round::default();
-        for key in keys {
-            let Some(tracked) = self.tracked.get(key) else { continue };
-            let log = &tracked.partition.log;
-            if log.latest_epoch().is_none() && log.high_watermark() < log.log_end_offset() {
-                round.cuts.push((key.clone(), log.high_watermark()));
-            }
-        }
-        self.cut(&round.cuts);
+        let cut = |key: &TopicPartition| {
+            let to = truncation_before_following(&*self.tracked.get(key)?.partition)?;
+            Some((key.clone(), to))
+        };
+        let cuts: Vec<_> = keys.iter().filter_map(cut).collect();
+        self.cut(&cuts);
     }
 
     /// Takes in what the leader answered for one partition.
@@ -91,6 +89,11 @@ impl Fetcher {
                 if followed.waits_for_flush {
                     round.unflushed.push(tracked.partition.clone());
                 }
+            }
+            // Another role by now, of which this fetcher hears in a moment.
+            Err(FollowerError::Moved) => {
+                tracked.refresh();
+                tracked.back_off(Instant::now(), longest);
             }
             Err(error) => {
                 if is_lasting(&error) {

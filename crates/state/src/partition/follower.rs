@@ -16,18 +16,26 @@ pub trait FollowerLog {
     /// epoch with the start of the first. `None` if it knows none, or `epoch` is above all of them.
     fn end_of(&self, epoch: LeaderEpoch) -> Option<(LeaderEpoch, Offset)>;
 
+    /// The epoch of its last record, or of a leadership of its own after that.
+    fn latest_epoch(&self) -> Option<LeaderEpoch>;
+
     fn log_end(&self) -> Offset;
 
     fn high_watermark(&self) -> Offset;
+}
+
+/// Where a log has to end before it follows anybody, if that is not where it ends. A log without epochs has no lineage
+/// to compare: only what is known to be committed may stay.
+#[must_use]
+pub fn truncation_before_following(log: &impl FollowerLog) -> Option<Offset> {
+    let has_lineage = rules::holds(Rule::TruncateByEpoch) && log.latest_epoch().is_some();
+    (!has_lineage && log.high_watermark() < log.log_end()).then(|| log.high_watermark())
 }
 
 /// Where a follower's log has to end before it fetches again, when the leader has answered that it diverges after
 /// `epoch`, which ends at `end` there; `fetched_from` is the offset of the fetch.
 #[must_use]
 pub fn truncation(log: &impl FollowerLog, (epoch, end): (LeaderEpoch, Offset), fetched_from: Offset) -> Offset {
-    if !rules::holds(Rule::TruncateByEpoch) {
-        return log.high_watermark();
-    }
     if end.0 < 0 {
         // The leader knows nothing of it.
         return fetched_from;

@@ -145,7 +145,9 @@ impl Replica {
     #[must_use]
     pub fn followed_in(&self, epoch: LeaderEpoch) -> Option<NodeId> {
         match &self.role {
-            Role::Follower { leader } if self.leader_epoch == epoch => Some(*leader),
+            Role::Follower { leader } if self.leader_epoch == epoch || !rules::holds(rules::Rule::EqualEpochs) => {
+                Some(*leader)
+            }
             _ => None,
         }
     }

@@ -41,3 +41,73 @@ fn the_leader_alone_commits_at_once_and_an_unknown_member_holds_it_back() {
     replica.assign(0, &assignment(1, 1, &[1, 2]), END);
     assert_eq!(committed(&replica, Offset(9)), Some(Offset(-1)));
 }
+
+mod world;
+
+/// A block of a scenario file: its comments, its commands, and what they say.
+struct Scenario {
+    comments: String,
+    commands: String,
+    expected: String,
+}
+
+fn scenarios(text: &str) -> Vec<Scenario> {
+    let blocks = text.split("\n\n").filter(|block| !block.trim().is_empty());
+    blocks
+        .map(|block| {
+            let (commands, expected) = block.split_once("----").expect("commands, ----, what they say");
+            let (comments, commands): (Vec<&str>, Vec<&str>) =
+                commands.trim().lines().partition(|line| line.starts_with('#'));
+            Scenario {
+                comments: comments.join("\n"),
+                commands: commands.join("\n"),
+                expected: expected.trim().to_owned(),
+            }
+        })
+        .collect()
+}
+
+const RULES: [rules::Rule; 9] = [
+    rules::Rule::TruncateByEpoch,
+    rules::Rule::WalkBack,
+    rules::Rule::EqualEpochs,
+    rules::Rule::MaximalIsr,
+    rules::Rule::Incarnation,
+    rules::Rule::MinIsr,
+    rules::Rule::PendingShrink,
+    rules::Rule::ForgetAfterGap,
+    rules::Rule::OwnAnswer,
+];
+
+/// With `UPDATE_SCENARIOS=1` in the environment the expectations are rewritten; read the difference before you keep it.
+#[test]
+fn scenarios_hold_and_break_without_their_rules() {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/partition/tests/scenarios");
+    let mut needed = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("the folder of scenarios") {
+        let path = entry.expect("an entry").path();
+        let mut written = Vec::new();
+        for scenario in scenarios(&std::fs::read_to_string(&path).expect("a scenario")) {
+            let said = world::run(&scenario.commands);
+            let said = said.trim();
+            assert!(!said.contains("!!"), "a promise is broken in {}:\n{}\n{said}", path.display(), scenario.comments);
+            if std::env::var_os("UPDATE_SCENARIOS").is_none() {
+                assert_eq!(said, scenario.expected, "{}:\n{}", path.display(), scenario.comments);
+            }
+            for rule in RULES {
+                if scenario.comments.contains(&format!("breaks without {rule:?}")) {
+                    let broken = rules::without(rule, || world::run(&scenario.commands));
+                    assert!(broken.contains("!!"), "{rule:?} is not needed by:\n{}\n{broken}", scenario.comments);
+                    needed.push(rule);
+                }
+            }
+            written.push(format!("{}\n{}\n----\n{said}\n", scenario.comments, scenario.commands));
+        }
+        if std::env::var_os("UPDATE_SCENARIOS").is_some() {
+            std::fs::write(&path, written.join("\n")).expect("writing a scenario");
+        }
+    }
+    for rule in RULES {
+        assert!(needed.contains(&rule), "no scenario shows that {rule:?} is needed");
+    }
+}

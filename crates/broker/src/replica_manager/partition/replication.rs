@@ -247,6 +247,10 @@ impl FollowerLog for Partition {
         self.log.offset_for_leader_epoch(epoch)
     }
 
+    fn latest_epoch(&self) -> Option<LeaderEpoch> {
+        self.log.latest_epoch()
+    }
+
     fn log_end(&self) -> Offset {
         self.log.log_end_offset()
     }
