@@ -7,11 +7,14 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use whimbrel_client::{Cluster, ClusterOptions};
 
+use crate::cluster::ClusterArgs;
 use crate::config::ConfigArgs;
 use crate::consume::ConsumeArgs;
 use crate::group::GroupArgs;
+use crate::leader::LeaderArgs;
 use crate::log_dump::LogArgs;
 use crate::produce::ProduceArgs;
+use crate::reassign::ReassignArgs;
 use crate::topic::TopicArgs;
 
 /// A message broker that speaks Kafka's protocol, and tools for any Kafka cluster.
@@ -58,6 +61,12 @@ pub enum Command {
     Consume(ConsumeArgs),
     /// Show and change settings of topics and brokers
     Config(ConfigArgs),
+    /// Describe the cluster, look for trouble, or start one to play with
+    Cluster(ClusterArgs),
+    /// Move replicas to other brokers
+    Reassign(ReassignArgs),
+    /// Elect leaders
+    Leader(LeaderArgs),
     /// Look into the files of a log directory
     Log(LogArgs),
     /// Print the completions for a shell

@@ -4,15 +4,18 @@
 
 mod advice;
 mod args;
+mod cluster;
 mod config;
 mod consume;
 mod group;
 mod keeper;
+mod leader;
 mod log_dump;
 mod logging;
 mod output;
 mod produce;
 mod progress;
+mod reassign;
 mod signals;
 mod start;
 mod template;
@@ -24,6 +27,7 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 
 use crate::args::{Cli, Command, Common};
+use crate::cluster::{ClusterArgs, ClusterCommand};
 use crate::output::Output;
 
 // Buffers are freed on other threads than those that made them; mimalloc is several times faster at that than glibc.
@@ -72,6 +76,9 @@ fn run(command: Command, common: &Common) -> anyhow::Result<()> {
     match command {
         Command::Start(args) => start::run(&args),
         Command::Keeper(args) => keeper::run(&args),
+        Command::Cluster(ClusterArgs { command: ClusterCommand::Start { playground, logging } }) => {
+            cluster::start(&playground, &logging)
+        }
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "whimbrel", &mut std::io::stdout());
             Ok(())
@@ -97,6 +104,9 @@ async fn run_remote(command: Command, common: &Common, output: Output) -> anyhow
         Command::Produce(args) => produce::run(args, cluster, common.timeout, output).await,
         Command::Consume(args) => consume::run(args, cluster, output).await,
         Command::Config(args) => config::run(args, &cluster, output).await,
+        Command::Cluster(args) => cluster::run(args, &cluster, output).await,
+        Command::Reassign(args) => reassign::run(args, &cluster, output).await,
+        Command::Leader(args) => leader::run(args, &cluster, output).await,
         Command::Start(_) | Command::Keeper(_) | Command::Completions { .. } | Command::Log(_) => Ok(()),
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use whimbrel_client::admin::{self, ConfigResource, ConfigSource, NewTopic};
-use whimbrel_client::{Cluster, Metadata, TopicMetadata};
+use whimbrel_client::{Cluster, Metadata, PartitionMetadata, TopicMetadata};
 use whimbrel_model::ErrorCode;
 
 use crate::UsageError;
@@ -198,7 +198,11 @@ struct PartitionLine {
     leader_epoch: Option<i32>,
     replicas: Vec<i32>,
     in_sync: Vec<i32>,
+    /// Out of sync, and able to lead all the same (KIP-966).
+    eligible: Vec<i32>,
     offline: Vec<i32>,
+    /// What a partition without a leader waits for.
+    waits_for: Option<String>,
 }
 
 async fn describe(
@@ -213,11 +217,17 @@ async fn describe(
         metadata.topic(name)?;
     }
     let mut described = Vec::new();
+    let names: Vec<&str> = metadata.topics.keys().map(String::as_str).collect();
+    let eligible: BTreeMap<admin::PartitionName, Vec<i32>> =
+        admin::eligible_leaders(cluster, &names).await?.into_iter().collect();
+    let no_one = Vec::new();
     for topic in metadata.topics.values() {
+        let eligible_of = |partition: i32| eligible.get(&(topic.name.clone(), partition)).unwrap_or(&no_one);
+        let line = |partition| partition_line(partition, eligible_of(partition.partition));
         let entries = admin::describe_configs(cluster, &ConfigResource::Topic(topic.name.clone()), false).await?;
         let own = entries.into_iter().filter(|entry| entry.source == ConfigSource::Topic);
         let configs = own.map(|entry| (entry.name, entry.value.unwrap_or_default())).collect();
-        let partitions = topic.partitions.iter().map(partition_line).filter(|line| shows(line)).collect();
+        let partitions = topic.partitions.iter().map(line).filter(|line| shows(line)).collect();
         let id = (!topic.id.is_zero()).then(|| topic.id.to_string());
         described.push(Described { topic: topic.name.clone(), id, configs, partitions });
     }
@@ -229,14 +239,24 @@ async fn describe(
     Ok(())
 }
 
-fn partition_line(partition: &whimbrel_client::PartitionMetadata) -> PartitionLine {
+fn partition_line(partition: &PartitionMetadata, eligible: &[i32]) -> PartitionLine {
     let known = |number: i32| (0 <= number).then_some(number);
+    let waits_for = || {
+        let candidates: Vec<i32> = partition.in_sync.iter().chain(eligible).copied().collect();
+        format!(
+            "offline until broker {} is back: no other replica has all acknowledged records (`whimbrel leader elect \
+             --unclean` gives those up)",
+            ids(&candidates).replace(',', " or ")
+        )
+    };
     PartitionLine {
         partition: partition.partition,
         leader: known(partition.leader),
         leader_epoch: known(partition.leader_epoch),
         replicas: partition.replicas.clone(),
         in_sync: partition.in_sync.clone(),
+        eligible: eligible.to_vec(),
+        waits_for: (partition.leader < 0).then(waits_for),
         offline: partition.offline.clone(),
     }
 }
@@ -255,7 +275,9 @@ fn print_described(described: &[Described], metadata: &Metadata, output: Output)
             Column::Number("EPOCH"),
             Column::Text("REPLICAS"),
             Column::Text("IN SYNC"),
+            Column::Text("ELIGIBLE"),
             Column::Text("OFFLINE"),
+            Column::Text(""),
         ];
         output.list(&topic.partitions, &columns, |line| {
             vec![
@@ -264,7 +286,9 @@ fn print_described(described: &[Described], metadata: &Metadata, output: Output)
                 or_dash(line.leader_epoch),
                 ids(&line.replicas),
                 ids(&line.in_sync),
+                ids(&line.eligible),
                 ids(&line.offline),
+                line.waits_for.clone().unwrap_or_default(),
             ]
         })?;
     }
