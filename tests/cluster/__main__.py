@@ -1,6 +1,6 @@
 """Runs the scenarios of a cluster: three brokers on three Apache ZooKeepers, with clients of four languages.
 
-    ./test cluster [--only NAME]... [--full] [--light] [--languages LIST] [--rounds N] [--list]
+    ./test cluster [--only NAME]... [--full] [--light] [--languages LIST] [--rounds N] [--set KEY=VALUE] [--list]
 
 Each process runs in a network namespace of its own, so that links can be cut; with --light on loopback, without the
 scenarios that cut links. What clients saw and what lies on the disks is judged by `check-history` after each scenario.
@@ -51,7 +51,8 @@ def hold(world, name, arguments):
     function = SCENARIOS[name]
     print(f"     {name}", flush=True)
     started = time.monotonic()
-    run = Run(world, name, arguments.full, arguments.languages.split(","), function.properties)
+    properties = {**function.properties, **dict(setting.split("=", 1) for setting in arguments.set)}
+    run = Run(world, name, arguments.full, arguments.languages.split(","), properties)
     try:
         run.start()
         function(run)
@@ -85,6 +86,7 @@ def main():
     parser.add_argument("--full", action="store_true", help="with the long times: a minute without ZooKeeper, and so on")
     parser.add_argument("--light", action="store_true", help="on loopback, without root and without cut links")
     parser.add_argument("--languages", default=LANGUAGES, help=f"of the clients (default {LANGUAGES})")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of every broker")
     parser.add_argument("--rounds", type=int, default=1, help="how often each scenario runs")
     parser.add_argument("--list", action="store_true")
     arguments = parser.parse_args()
