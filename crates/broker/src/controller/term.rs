@@ -16,7 +16,8 @@ use whimbrel_state::controller::{
 use super::channel::{Channel, Request, Updates};
 use super::{Asked, ControllerView, Driver};
 use crate::coordination::{
-    ConfigChange, ConfigEntity, ControllerChange, Coordination, CoordinationError, FencedWriter, Watched,
+    ConfigChange, ConfigEntity, ControllerChange, Coordination, CoordinationError, FencedWriter, Notifications,
+    Reassignments, Watched,
 };
 
 /// Events taken in one go. Many watches that fire together then cost one read each kind, and one round of requests.
@@ -38,6 +39,10 @@ pub(super) enum Event {
     TopicsChanged,
     TopicChanged(Arc<str>),
     DeletionsChanged,
+    ReassignmentsAsked,
+    PreferredElectionAsked,
+    LogDirsChanged,
+    IsrsChanged,
 }
 
 /// What one round of events asks to be read again.
@@ -47,6 +52,10 @@ struct Reread {
     topics: bool,
     deletions: bool,
     assignments: BTreeSet<Arc<str>>,
+    reassignments: bool,
+    preferred_elections: bool,
+    log_dirs: bool,
+    isrs: bool,
 }
 
 struct Term<'a> {
@@ -124,6 +133,10 @@ pub(super) async fn serve(
                     reread.assignments.insert(name);
                 }
                 Event::DeletionsChanged => reread.deletions = true,
+                Event::ReassignmentsAsked => reread.reassignments = true,
+                Event::PreferredElectionAsked => reread.preferred_elections = true,
+                Event::LogDirsChanged => reread.log_dirs = true,
+                Event::IsrsChanged => reread.isrs = true,
             }
         }
         term.read_again(reread).await?;
@@ -138,7 +151,13 @@ impl Term<'_> {
         let brokers = self.watch_brokers().await?;
         let names = self.watch_topics().await?;
         let deletions = self.watch_deletions().await?;
-        self.writer.clear_notifications().await?;
+        // Notifications for earlier controllers point at what is about to be read anyway.
+        let log_dirs = self.watch_log_dir_events().await?;
+        self.writer.clear(&log_dirs).await?;
+        let isrs = self.watch_isr_changes().await?;
+        self.writer.clear(&isrs).await?;
+        let reassignments = self.watch_reassignments().await?.unwrap_or_default();
+        let preferred_elections = self.watch_preferred_elections().await?;
 
         let topics = self.watch_assignments(names).await?;
         let partitions: Vec<TopicPartition> = topics.iter().flat_map(partitions_of).collect();
@@ -159,7 +178,7 @@ impl Term<'_> {
             leader_balance: self.driver.settings.leader_balance,
         };
         let mut actions = Vec::new();
-        let snapshot = Snapshot { brokers, topics, states, deletions };
+        let snapshot = Snapshot { brokers, topics, states, deletions, reassignments, preferred_elections };
         self.controller = Some(Controller::start(options, snapshot, &mut actions));
         self.perform(actions);
         // Requests for the controller are served once its own broker knows what it knows: a topic that exists is then
@@ -280,7 +299,64 @@ impl Term<'_> {
             let deletions = self.watch_deletions().await?;
             self.feed(Input::DeletionsRequested(deletions));
         }
+        self.read_requests(what.reassignments, what.preferred_elections).await?;
+        self.read_notifications(what.log_dirs, what.isrs).await
+    }
+
+    /// The legacy requests of operators.
+    async fn read_requests(&mut self, reassign: bool, elect: bool) -> Result<(), CoordinationError> {
+        if reassign {
+            let asked = self.watch_reassignments().await?.unwrap_or_default();
+            self.feed(Input::ReassignmentsRequested(asked));
+        }
+        if elect && let Some(partitions) = self.watch_preferred_elections().await? {
+            self.feed(Input::PreferredElectionRequested(partitions));
+        }
         Ok(())
+    }
+
+    /// What brokers tell the controller through coordination.
+    async fn read_notifications(&mut self, log_dirs: bool, isrs: bool) -> Result<(), CoordinationError> {
+        if log_dirs {
+            let events = self.watch_log_dir_events().await?;
+            let failed: BTreeSet<NodeId> = events.content.iter().copied().collect();
+            for broker in failed {
+                info!(broker = broker.0, "a log directory of the broker has failed");
+                self.feed(Input::LogDirFailed { broker });
+            }
+            self.writer.clear(&events).await?;
+        }
+        if isrs {
+            let changes = self.watch_isr_changes().await?;
+            let states = self.coordination.partition_states(&changes.content).await?;
+            self.feed(Input::StatesChanged(states));
+            self.writer.clear(&changes).await?;
+        }
+        Ok(())
+    }
+
+    async fn watch_reassignments(&mut self) -> Result<Option<Reassignments>, CoordinationError> {
+        let (asked, change) = self.coordination.watch_reassignments().await?.split();
+        self.report(change, Event::ReassignmentsAsked);
+        Ok(asked)
+    }
+
+    async fn watch_preferred_elections(&mut self) -> Result<Option<Vec<TopicPartition>>, CoordinationError> {
+        let (asked, change) = self.coordination.watch_preferred_elections().await?.split();
+        self.report(change, Event::PreferredElectionAsked);
+        Ok(asked)
+    }
+
+    async fn watch_log_dir_events(&mut self) -> Result<Notifications<NodeId>, CoordinationError> {
+        let (events, change) = self.coordination.watch_log_dir_events().await?.split();
+        self.report(change, Event::LogDirsChanged);
+        Ok(events)
+    }
+
+    async fn watch_isr_changes(&mut self) -> Result<Notifications<TopicPartition>, CoordinationError> {
+        let (changes, change) = self.coordination.watch_isr_changes().await?.split();
+        self.report(change, Event::IsrsChanged);
+        Ok(changes)
     }
 
     async fn watch_brokers(&mut self) -> Result<Vec<Broker>, CoordinationError> {

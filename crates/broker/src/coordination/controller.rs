@@ -4,7 +4,7 @@
 //! broker has been elected that check fails, whatever is still under way from the old controller, and `ControllerMoved`
 //! tells the driver to step down.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use tracing::{info, warn};
@@ -28,7 +28,7 @@ const OPERATIONS_MAX: usize = 64;
 #[derive(Debug)]
 pub struct Watched<T> {
     pub value: T,
-    watcher: OneshotWatcher,
+    pub(super) watcher: OneshotWatcher,
 }
 
 /// What a [`Watched`] thing has come to.
@@ -204,7 +204,7 @@ impl Coordination {
         self.watch_children(paths::DELETE_TOPICS).await
     }
 
-    async fn watch_children(&self, path: &'static str) -> Result<Watched<Vec<Arc<str>>>, CoordinationError> {
+    pub(super) async fn watch_children(&self, path: &'static str) -> Result<Watched<Vec<Arc<str>>>, CoordinationError> {
         let call = self.inner.session.call(path, async |client| client.list_and_watch_children(path).await);
         let (names, watcher) = call.await?;
         Ok(Watched { value: names.into_iter().map(Arc::from).collect(), watcher })
@@ -300,6 +300,10 @@ impl Coordination {
 }
 
 impl FencedWriter {
+    pub(super) fn coordination(&self) -> &Coordination {
+        &self.coordination
+    }
+
     #[must_use]
     pub fn epoch(&self) -> ControllerEpoch {
         self.epoch
@@ -328,19 +332,6 @@ impl FencedWriter {
                 return Ok(());
             }
         }
-    }
-
-    /// Removes the notifications that were meant for earlier controllers: what they point at is about to be read anyway.
-    ///
-    /// # Errors
-    /// `ControllerMoved`, or a lost session.
-    pub async fn clear_notifications(&self) -> Result<(), CoordinationError> {
-        for parent in [paths::LOG_DIR_EVENTS, paths::ISR_CHANGES] {
-            for name in self.coordination.children(parent).await? {
-                self.delete(&format!("{parent}/{name}")).await?;
-            }
-        }
-        Ok(())
     }
 
     /// Gives a topic an id if it has none (it was created by a broker older than 2.8).
@@ -384,6 +375,7 @@ impl FencedWriter {
     pub async fn write(&self, writes: Vec<Write>) -> Result<Vec<Written>, CoordinationError> {
         let mut written = Vec::with_capacity(writes.len());
         let mut states = Vec::new();
+        let mut assignments: BTreeMap<Arc<str>, (Uuid, Vec<_>)> = BTreeMap::new();
         for write in writes {
             match write {
                 Write::CreatePartition { .. } | Write::SetState { .. } => states.push(write),
@@ -393,8 +385,13 @@ impl FencedWriter {
                 }
                 Write::ForgetDeletion { topic } => self.delete(&paths::delete_topic(&topic)).await?,
                 Write::ForgetPreferredElection => self.delete(paths::PREFERRED_ELECTION).await?,
+                Write::KeepReassignments(kept) => self.keep_reassignments(kept).await?,
+                Write::SetAssignment { topic, id, assignment } => {
+                    assignments.entry(topic).or_insert_with(|| (id, Vec::new())).1.push(assignment);
+                }
             }
         }
+        self.set_assignments(assignments, &mut written).await?;
         for window in states.chunks(OPERATIONS_MAX * IN_FLIGHT_MAX / 2) {
             self.write_states(window, &mut written).await?;
         }
@@ -533,7 +530,7 @@ impl FencedWriter {
         }
     }
 
-    async fn delete_all(&self, paths: &[String]) -> Result<(), CoordinationError> {
+    pub(super) async fn delete_all(&self, paths: &[String]) -> Result<(), CoordinationError> {
         let client = self.coordination.client();
         let mut pending = Vec::new();
         for chunk in paths.chunks(OPERATIONS_MAX) {
@@ -564,7 +561,7 @@ impl FencedWriter {
     }
 
     /// Deletes one node; one that is not there is fine.
-    async fn delete(&self, path: &str) -> Result<(), CoordinationError> {
+    pub(super) async fn delete(&self, path: &str) -> Result<(), CoordinationError> {
         loop {
             let client = self.coordination.client();
             let mut multi = self.fenced(&client)?;
@@ -578,7 +575,7 @@ impl FencedWriter {
     }
 
     /// A multi that begins with the check of our epoch.
-    fn fenced<'a>(&self, client: &'a Client) -> Result<MultiWriter<'a>, CoordinationError> {
+    pub(super) fn fenced<'a>(&self, client: &'a Client) -> Result<MultiWriter<'a>, CoordinationError> {
         let mut multi = client.new_multi_writer();
         multi
             .add_check_version(paths::CONTROLLER_EPOCH, self.epoch_version)
@@ -586,7 +583,7 @@ impl FencedWriter {
         Ok(multi)
     }
 
-    async fn commit(&self, mut multi: MultiWriter<'_>, path: &str) -> Result<Outcome, CoordinationError> {
+    pub(super) async fn commit(&self, mut multi: MultiWriter<'_>, path: &str) -> Result<Outcome, CoordinationError> {
         match multi.commit().await {
             Ok(_) => Ok(Outcome::Done),
             Err(MultiWriteError::OperationFailed { index: 0, .. }) => Err(CoordinationError::ControllerMoved),
@@ -598,7 +595,7 @@ impl FencedWriter {
 }
 
 /// What became of a fenced multi.
-enum Outcome {
+pub(super) enum Outcome {
     Done,
     /// The epoch is ours, but an operation could not be made.
     Refused(Error),
@@ -619,7 +616,7 @@ fn add_state_write(multi: &mut MultiWriter<'_>, write: &Write, needs_parent: boo
             let json = PartitionStateNode::new(state).encode();
             multi.add_set_data(&paths::state(partition), &json, Some(state.partition_epoch.0))
         }
-        Write::DeleteTopic { .. } | Write::ForgetDeletion { .. } | Write::ForgetPreferredElection => Ok(()),
+        _ => Ok(()),
     }
 }
 
@@ -636,6 +633,6 @@ fn done(write: &Write) -> Option<Written> {
                 state: PartitionState { partition_epoch, ..state.clone() },
             })
         }
-        Write::DeleteTopic { .. } | Write::ForgetDeletion { .. } | Write::ForgetPreferredElection => None,
+        _ => None,
     }
 }

@@ -8,6 +8,8 @@
 //! serving goes on with the state it has. A ZooKeeper that went backwards is not used at all (`progress.rs`).
 
 mod acl;
+mod admin;
+mod assignments;
 mod codec;
 mod configs;
 mod consumer_offsets;
@@ -41,6 +43,7 @@ use whimbrel_model::{BrokerEpoch, NodeId};
 use zookeeper_client::{Client, Error, SessionState};
 
 pub use acl::ZooKeeperAuth;
+pub use admin::{Notifications, Reassignments};
 pub use configs::{ConfigChange, ConfigEntity, Overrides};
 pub use controller::{ControllerChange, Election, FencedWriter, Watched};
 pub use error::{CoordinationError, RegistrationError};

@@ -14,6 +14,8 @@ pub(super) const DELETE_TOPICS: &str = "/admin/delete_topics";
 pub(super) const FEATURE: &str = "/feature";
 pub(super) const ISR_CHANGES: &str = "/isr_change_notification";
 pub(super) const LOG_DIR_EVENTS: &str = "/log_dir_event_notification";
+pub(super) const LOG_DIR_EVENT_PREFIX: &str = "/log_dir_event_notification/log_dir_event_";
+pub(super) const REASSIGN_PARTITIONS: &str = "/admin/reassign_partitions";
 pub(super) const PREFERRED_ELECTION: &str = "/admin/preferred_replica_election";
 pub(super) const PRODUCER_IDS: &str = "/latest_producer_id_block";
 

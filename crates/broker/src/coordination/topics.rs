@@ -19,6 +19,12 @@ pub struct VersionedTopic {
     version: i32,
 }
 
+impl VersionedTopic {
+    pub(super) fn version(&self) -> i32 {
+        self.version
+    }
+}
+
 impl Coordination {
     /// The names of all topics, unordered; those being deleted are among them until they are gone.
     ///

@@ -69,6 +69,9 @@ error_codes! {
     ControlledShutdownResponse: error_code;
     AlterPartitionResponse: error_code, topics.partitions.error_code;
     AllocateProducerIdsResponse: error_code;
+    AlterPartitionReassignmentsResponse: error_code, responses.partitions.error_code;
+    ListPartitionReassignmentsResponse: error_code;
+    ElectLeadersResponse: error_code, replica_election_results.partition_result.error_code;
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 mod allocate_producer_ids;
 mod alter_configs;
 mod alter_partition;
+mod alter_partition_reassignments;
 mod api_versions;
 mod assignments;
 mod authorized_operations;
@@ -23,6 +24,7 @@ mod describe_log_dirs;
 mod describe_producers;
 mod describe_topic_partitions;
 mod dynamic_config;
+mod elect_leaders;
 mod error_codes;
 mod errors;
 mod fetch;
@@ -35,6 +37,7 @@ mod leader_and_isr;
 mod leave_group;
 mod list_groups;
 mod list_offsets;
+mod list_partition_reassignments;
 mod metadata;
 mod offset_commit;
 mod offset_delete;
@@ -57,14 +60,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use whimbrel_model::LeaderEpoch;
 use whimbrel_wire::{
-    AllocateProducerIdsRequest, AlterConfigsRequest, AlterPartitionRequest, ApiKey, ApiVersionsRequest,
-    ControlledShutdownRequest, CreatePartitionsRequest, CreateTopicsRequest, DecodeError, DeleteGroupsRequest,
-    DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest, DescribeGroupsRequest,
-    DescribeLogDirsRequest, DescribeProducersRequest, DescribeTopicPartitionsRequest, EncodeError, FetchRequest,
-    FindCoordinatorRequest, Frame, HeartbeatRequest, IncrementalAlterConfigsRequest, InitProducerIdRequest,
-    JoinGroupRequest, LeaderAndIsrRequest, LeaveGroupRequest, ListGroupsRequest, ListOffsetsRequest, MetadataRequest,
-    OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, Reader, Request,
-    RequestHeader, StopReplicaRequest, Str, SyncGroupRequest, UpdateMetadataRequest,
+    AllocateProducerIdsRequest, AlterConfigsRequest, AlterPartitionReassignmentsRequest, AlterPartitionRequest, ApiKey,
+    ApiVersionsRequest, ControlledShutdownRequest, CreatePartitionsRequest, CreateTopicsRequest, DecodeError,
+    DeleteGroupsRequest, DeleteRecordsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
+    DescribeGroupsRequest, DescribeLogDirsRequest, DescribeProducersRequest, DescribeTopicPartitionsRequest,
+    ElectLeadersRequest, EncodeError, FetchRequest, FindCoordinatorRequest, Frame, HeartbeatRequest,
+    IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaderAndIsrRequest, LeaveGroupRequest,
+    ListGroupsRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest, MetadataRequest, OffsetCommitRequest,
+    OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, Reader, Request, RequestHeader,
+    StopReplicaRequest, Str, SyncGroupRequest, UpdateMetadataRequest,
 };
 
 use crate::Broker;
@@ -244,6 +248,9 @@ served! {
     AlterConfigs 0..=2, AlterConfigsRequest => alter_configs::handle;
     CreatePartitions 0..=3, CreatePartitionsRequest => create_partitions::handle;
     IncrementalAlterConfigs 0..=1, IncrementalAlterConfigsRequest => incremental_alter_configs::handle;
+    AlterPartitionReassignments 0..=0, AlterPartitionReassignmentsRequest => alter_partition_reassignments::handle;
+    ListPartitionReassignments 0..=0, ListPartitionReassignmentsRequest => list_partition_reassignments::handle;
+    ElectLeaders 0..=2, ElectLeadersRequest => elect_leaders::handle;
     DescribeCluster 0..=2, DescribeClusterRequest => describe_cluster::handle;
 }
 

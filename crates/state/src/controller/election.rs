@@ -85,6 +85,17 @@ impl PartitionState {
         self.isr.iter().chain(&self.eligible_leaders)
     }
 
+    /// The same state in the next leader epoch, so that its leader learns of another assignment.
+    #[must_use]
+    pub fn repeated(&self, circumstances: &Circumstances<'_>) -> Self {
+        let assigned: Vec<IsrMember> =
+            self.isr.iter().filter(|member| circumstances.replicas.contains(&member.broker)).copied().collect();
+        let isr = if assigned.is_empty() { self.isr.clone() } else { assigned };
+        let eligible_leaders = circumstances.eligible_leaders(self, &isr);
+        let state = self.succeed(self.leader, isr, circumstances.controller_epoch);
+        Self { eligible_leaders, last_leader: self.last_leader, ..state }
+    }
+
     /// The next state of the same partition, with the same recovery state, in the next leader epoch.
     fn succeed(&self, leader: NodeId, isr: Vec<IsrMember>, epoch: ControllerEpoch) -> Self {
         Self {
@@ -168,8 +179,9 @@ pub struct Circumstances<'a> {
 }
 
 impl Circumstances<'_> {
+    /// Whether a member is assigned, alive, and has what it had.
     fn holds(&self, member: &IsrMember) -> bool {
-        (self.standing)(member.broker).holds(member)
+        self.replicas.contains(&member.broker) && (self.standing)(member.broker).holds(member)
     }
 
     fn is_online(&self, replica: NodeId) -> bool {
@@ -238,6 +250,7 @@ pub fn next_state(current: &PartitionState, circumstances: &Circumstances<'_>) -
     if let (Some(leader), Some(standing)) = (leader, standing)
         && standing.is_same_process(&leader)
         && standing.has_log_of(&leader)
+        && circumstances.replicas.contains(&leader.broker)
     {
         match standing.presence {
             Presence::Online => return keep_leader(current, leader, in_sync, circumstances),
@@ -377,14 +390,22 @@ pub fn preferred_state(current: &PartitionState, circumstances: &Circumstances<'
     led_by_member(current, preferred, circumstances)
 }
 
-/// The state in which the first in-sync one of `targets` leads; `None` if there is none. The ISR stays.
+/// The state in which a partition has moved to `target`; `None` while a target replica is not in sync. Replicas outside
+/// the target leave the ISR, and the leader is one of the target, the present one if it can be.
 #[must_use]
-pub fn reassigned_state(
+pub fn moved_state(
     current: &PartitionState,
-    targets: &[NodeId],
+    target: &[NodeId],
     circumstances: &Circumstances<'_>,
 ) -> Option<PartitionState> {
-    targets.iter().find_map(|&target| led_by_member(current, target, circumstances))
+    let circumstances = Circumstances { replicas: target, ..*circumstances };
+    let isr: Vec<IsrMember> = current.isr.iter().filter(|one| target.contains(&one.broker)).copied().collect();
+    if isr.len() < target.len() || !isr.iter().all(|member| circumstances.holds(member)) {
+        return None;
+    }
+    let stays = isr.iter().find(|member| member.broker == current.leader).copied();
+    let leader = stays.or_else(|| circumstances.first_of(&isr))?;
+    Some(led_by(current, leader, isr, &circumstances))
 }
 
 fn led_by_member(

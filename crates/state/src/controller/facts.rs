@@ -27,6 +27,12 @@ pub(super) struct Partition {
     pub(super) tasks: VecDeque<Task>,
     /// Its replicas have yet to be told of its state. They are told when no further change of it is called for.
     pub(super) is_untold: bool,
+    /// Its leader has yet to learn of the replicas as they are assigned: it takes a new leader epoch.
+    pub(super) is_assignment_untold: bool,
+    /// Its adding replicas are told of it for the first time.
+    pub(super) are_adding_new: bool,
+    /// It has moved, and coordination still lists the replicas that are gone.
+    pub(super) owes_assignment: bool,
     /// Its replicas were never told of it: they may create their logs.
     pub(super) is_new: bool,
 }
@@ -170,6 +176,8 @@ impl Facts {
             topic.partitions.entry(one.index).or_insert_with(|| {
                 added.push(TopicPartition { topic: Arc::clone(&name), partition: one.index });
                 Partition {
+                    // Whether an earlier controller got so far as to tell its leader, nobody knows.
+                    is_assignment_untold: !one.adding_replicas.is_empty() || !one.removing_replicas.is_empty(),
                     replicas: one.replicas,
                     adding_replicas: one.adding_replicas,
                     removing_replicas: one.removing_replicas,
@@ -243,6 +251,13 @@ impl Facts {
     /// Clears the mark; true if that is news.
     pub(super) fn clear(&mut self, broker: NodeId) -> bool {
         self.suspected.remove(&broker).is_some()
+    }
+
+    /// Whether a broker is registered, not suspected, and not about to stop.
+    pub(super) fn is_live(&self, broker: NodeId) -> bool {
+        self.brokers.contains_key(&broker)
+            && !self.suspected.contains_key(&broker)
+            && !self.shutting_down.contains(&broker)
     }
 
     pub(super) fn shut_down(&mut self, broker: NodeId) {

@@ -83,6 +83,10 @@ pub struct Snapshot {
     pub states: Vec<(TopicPartition, PartitionState)>,
     /// Topics whose deletion is asked for.
     pub deletions: Vec<Arc<str>>,
+    /// What the legacy znode for reassignments asks for.
+    pub reassignments: Vec<(TopicPartition, Vec<NodeId>)>,
+    /// What the legacy znode for preferred leaders asks for; `None` when there is no such node.
+    pub preferred_elections: Option<Vec<TopicPartition>>,
 }
 
 /// What a controller is, from its election to its resignation.
@@ -125,6 +129,8 @@ pub enum Input {
     LeaderAndIsrDone { broker: NodeId, response: LeaderAndIsrResponse },
     /// A broker answered a StopReplica request; partitions that had `delete` set are named in `deleted`.
     StopReplicaDone { broker: NodeId, deleted: Vec<TopicPartition>, response: StopReplicaResponse },
+    /// States that somebody else wrote: leaders of brokers before 2.7 do.
+    StatesChanged(Vec<(TopicPartition, PartitionState)>),
     /// A broker reported that a log directory failed, without saying which replicas were on it.
     LogDirFailed { broker: NodeId },
     /// Somebody asks the controller for something; an [`Action::Answer`] with this id follows, now or later.
@@ -134,6 +140,8 @@ pub enum Input {
     BrokerSuspected { broker: NodeId, epoch: BrokerEpoch },
     /// The suspected incarnation answers again; it is told all its roles.
     BrokerCleared { broker: NodeId },
+    /// The legacy znode asks for these reassignments.
+    ReassignmentsRequested(Vec<(TopicPartition, Vec<NodeId>)>),
     /// The legacy znode asks for preferred leaders of these partitions.
     PreferredElectionRequested(Vec<TopicPartition>),
     /// A topic's settings changed.
@@ -176,6 +184,10 @@ pub enum Write {
     DeleteTopic { topic: Arc<str>, id: Uuid },
     /// Remove a request to delete a topic, nothing else.
     ForgetDeletion { topic: Arc<str> },
+    /// Replace the assignment of one partition in the topic's node, if the topic still has this id.
+    SetAssignment { topic: Arc<str>, id: Uuid, assignment: PartitionAssignment },
+    /// Leave these in the legacy request for reassignments; none: remove it.
+    KeepReassignments(Vec<(TopicPartition, Vec<NodeId>)>),
     /// Remove the legacy request for preferred leaders.
     ForgetPreferredElection,
 }
@@ -187,6 +199,10 @@ pub enum Written {
     State { partition: TopicPartition, state: PartitionState },
     /// Another write was there before: the state as it now is, or `None` if its node does not exist.
     Conflict { partition: TopicPartition, current: Option<PartitionState> },
+    /// The topic's node has this assignment.
+    Assignment { partition: TopicPartition, assignment: PartitionAssignment },
+    /// The topic is gone, or another has its name.
+    AssignmentLost { partition: TopicPartition },
     /// Nothing of the topic is left in coordination.
     TopicDeleted { topic: Arc<str>, id: Uuid },
 }

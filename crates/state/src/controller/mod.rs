@@ -37,6 +37,7 @@ pub mod election;
 mod facts;
 mod messages;
 mod outbox;
+mod reassignment;
 mod shutdown;
 mod tasks;
 #[cfg(test)]
@@ -49,10 +50,7 @@ use std::time::Duration;
 use whimbrel_model::{BrokerEpoch, ControllerEpoch, ErrorCode, NodeId, TopicPartition};
 
 use self::alter_partition::Altering;
-use self::control::{
-    AlterPartitionError, AlterReassignmentsResponse, ControllerRequest, ControllerResponse, LeaderAndIsrResponse,
-    ListReassignmentsResponse, RequestId,
-};
+use self::control::{AlterPartitionError, ControllerRequest, LeaderAndIsrResponse, RequestId};
 use self::elect_leaders::Electing;
 use self::election::{Circumstances, PartitionState, first_state, next_state};
 use self::facts::{Facts, Partition, Topic};
@@ -61,6 +59,7 @@ pub use self::messages::{
     TopicAssignment, TopicSettings, Write, Written,
 };
 use self::outbox::Outbox;
+use self::reassignment::Reassigning;
 use self::shutdown::ShuttingDown;
 use self::tasks::{ElectionId, Flight, Task};
 
@@ -72,6 +71,9 @@ pub struct Controller {
     outbox: Outbox,
     altering: BTreeMap<RequestId, Altering>,
     electing: BTreeMap<ElectionId, Electing>,
+    reassigning: BTreeMap<RequestId, Reassigning>,
+    /// What is left in the legacy znode for reassignments.
+    legacy_reassignments: BTreeMap<TopicPartition, Vec<NodeId>>,
     next_election: u64,
     shutting_down: Vec<ShuttingDown>,
     /// When to look for imbalance next; unset until the first tick.
@@ -88,6 +90,8 @@ impl Controller {
             outbox: Outbox::default(),
             altering: BTreeMap::new(),
             electing: BTreeMap::new(),
+            reassigning: BTreeMap::new(),
+            legacy_reassignments: BTreeMap::new(),
             next_election: 0,
             shutting_down: Vec::new(),
             next_balance: None,
@@ -106,6 +110,10 @@ impl Controller {
             controller.tell_all_roles(broker);
         }
         controller.publish_settled(all);
+        controller.reassignments_requested(snapshot.reassignments);
+        if let Some(partitions) = snapshot.preferred_elections {
+            controller.preferred_election_requested(partitions);
+        }
         controller.flush(actions);
         controller
     }
@@ -124,9 +132,11 @@ impl Controller {
             }
             // The answers to LeaderAndIsr name the replicas that are on the failed directory.
             Input::LogDirFailed { broker } => self.tell_all_roles(broker),
+            Input::StatesChanged(states) => self.states_changed(states),
             Input::Request { id, request } => self.requested(id, request),
             Input::BrokerSuspected { broker, epoch } => self.broker_suspected(broker, epoch),
             Input::BrokerCleared { broker } => self.broker_cleared(broker, actions),
+            Input::ReassignmentsRequested(asked) => self.reassignments_requested(asked),
             Input::PreferredElectionRequested(partitions) => self.preferred_election_requested(partitions),
             Input::TopicSettings { topic, settings } => {
                 let partitions = self.facts.set_topic_settings(&topic, settings);
@@ -170,15 +180,8 @@ impl Controller {
             ControllerRequest::AlterPartition(request) => self.alter_partition(id, request),
             ControllerRequest::ControlledShutdown(request) => self.controlled_shutdown(id, request),
             ControllerRequest::ElectLeaders(request) => self.elect_leaders(id, request),
-            ControllerRequest::AlterReassignments(_) => {
-                let error = ErrorCode::UnsupportedVersion;
-                let refused = AlterReassignmentsResponse { error, ..AlterReassignmentsResponse::default() };
-                self.outbox.answer(id, ControllerResponse::AlterReassignments(refused));
-            }
-            ControllerRequest::ListReassignments(_) => {
-                let none = ListReassignmentsResponse::default();
-                self.outbox.answer(id, ControllerResponse::ListReassignments(none));
-            }
+            ControllerRequest::AlterReassignments(request) => self.alter_reassignments(id, request),
+            ControllerRequest::ListReassignments(request) => self.list_reassignments(id, request),
         }
     }
 
@@ -260,7 +263,7 @@ impl Controller {
             let name = TopicPartition { topic: Arc::clone(&topic.name), partition: index };
             let in_flight = partition.in_flight.take();
             let flying = in_flight.into_iter().filter_map(|flight| match flight {
-                Flight::Facts => None,
+                Flight::Facts | Flight::Move => None,
                 Flight::Task(task) => Some(task),
             });
             for task in flying.chain(std::mem::take(&mut partition.tasks)) {
@@ -272,8 +275,12 @@ impl Controller {
                         let refusal = (ErrorCode::UnknownTopicOrPartition, None);
                         self.elected(election, &name, Err(refusal));
                     }
+                    Task::Reassign { asker, .. } => {
+                        self.reassigned(asker, &name, Err((ErrorCode::UnknownTopicOrPartition, None)));
+                    }
                 }
             }
+            self.forget_legacy(&name);
         }
         self.outbox.publish_deleted(topic);
     }
@@ -322,7 +329,13 @@ impl Controller {
             if let Some(write) = self.write_for(name) {
                 return self.hand_out(name, write, Flight::Facts);
             }
+            if let Some((state, flight)) = self.reassignment_state(name) {
+                return self.hand_out(name, Write::SetState { partition: name.clone(), state }, flight);
+            }
             self.tell_replicas(name);
+            if let Some(write) = self.last_assignment(name) {
+                return self.hand_out(name, write, Flight::Facts);
+            }
             let Some(task) = self.facts.partition_mut(name).and_then(|partition| partition.tasks.pop_front()) else {
                 return;
             };
@@ -346,6 +359,12 @@ impl Controller {
                         None
                     }
                 },
+                Task::Reassign { asker, target } => {
+                    if let Some(write) = self.start_reassignment(name, *asker, target.as_deref()) {
+                        return self.hand_out(name, write, Flight::Task(task));
+                    }
+                    None
+                }
             };
             if let Some(state) = judged {
                 return self.hand_out(name, Write::SetState { partition: name.clone(), state }, Flight::Task(task));
@@ -365,8 +384,10 @@ impl Controller {
         let Some(partition) = self.facts.partition_mut(name).filter(|partition| partition.is_untold) else { return };
         partition.is_untold = false;
         let is_new = std::mem::take(&mut partition.is_new);
-        for replica in partition.replicas.clone() {
-            self.outbox.tell(replica, name.clone(), is_new);
+        let are_adding_new = std::mem::take(&mut partition.are_adding_new);
+        for &replica in &partition.replicas {
+            let is_added = are_adding_new && partition.adding_replicas.contains(&replica);
+            self.outbox.tell(replica, name.clone(), is_new || is_added);
         }
     }
 
@@ -411,6 +432,14 @@ impl Controller {
                     self.write_lost(&partition, current);
                     settling.push(partition);
                 }
+                Written::Assignment { partition, assignment } => {
+                    self.assignment_written(&partition, assignment);
+                    settling.push(partition);
+                }
+                Written::AssignmentLost { partition } => {
+                    self.assignment_lost(&partition);
+                    settling.push(partition);
+                }
                 Written::TopicDeleted { topic, id } => self.topic_deleted(&topic, id),
             }
         }
@@ -430,8 +459,11 @@ impl Controller {
             Some(Flight::Task(Task::Alter(alteration))) => self.altered(&alteration, Ok(&state)),
             flight => {
                 partition.is_untold = true;
-                if let Some(Flight::Task(Task::Elect { election, .. })) = flight {
-                    self.elected(election, name, Ok(state.leader));
+                partition.are_adding_new |= std::mem::take(&mut partition.is_assignment_untold);
+                match flight {
+                    Some(Flight::Task(Task::Elect { election, .. })) => self.elected(election, name, Ok(state.leader)),
+                    Some(Flight::Move) => self.end_reassignment(name),
+                    _ => {}
                 }
             }
         }
@@ -449,8 +481,24 @@ impl Controller {
             Some(Flight::Task(Task::Alter(alteration))) => {
                 self.altered(&alteration, Err(AlterPartitionError::StalePartitionEpoch));
             }
-            Some(Flight::Task(task @ Task::Elect { .. })) => partition.tasks.push_front(task),
-            Some(Flight::Facts) | None => {}
+            Some(Flight::Task(task @ (Task::Elect { .. } | Task::Reassign { .. }))) => {
+                partition.tasks.push_front(task);
+            }
+            Some(Flight::Facts | Flight::Move) | None => {}
+        }
+    }
+
+    /// Leaders that write states themselves did so, and said it. A write of ours that is under way meets it by itself.
+    fn states_changed(&mut self, states: Vec<(TopicPartition, PartitionState)>) {
+        for (name, state) in states {
+            let state = self.facts.with_epochs(state);
+            let Some(partition) = self.facts.partition_mut(&name) else { continue };
+            let is_newer = |known: &PartitionState| known.partition_epoch < state.partition_epoch;
+            if partition.in_flight.is_none() && partition.state.as_ref().is_none_or(is_newer) {
+                partition.state = Some(state);
+                self.outbox.publish([name.clone()]);
+                self.settle(&name);
+            }
         }
     }
 

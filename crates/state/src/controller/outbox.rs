@@ -29,6 +29,7 @@ pub(super) struct Outbox {
     deleted: Vec<Topic>,
     /// Per broker, the replicas to stop, and those to delete.
     stops: BTreeMap<NodeId, BTreeMap<TopicPartition, (LeaderEpoch, bool)>>,
+    legacy_reassignments: Option<Vec<(TopicPartition, Vec<NodeId>)>>,
     answers: Vec<(RequestId, ControllerResponse)>,
 }
 
@@ -66,6 +67,11 @@ impl Outbox {
         self.stops.entry(broker).or_default().insert(partition, (epoch, delete));
     }
 
+    /// Leaves these in the legacy request for reassignments.
+    pub(super) fn keep_legacy_reassignments(&mut self, kept: Vec<(TopicPartition, Vec<NodeId>)>) {
+        self.legacy_reassignments = Some(kept);
+    }
+
     pub(super) fn answer(&mut self, id: RequestId, response: ControllerResponse) {
         self.answers.push((id, response));
     }
@@ -78,6 +84,7 @@ impl Outbox {
             controller_epoch: options.epoch,
             broker_epoch: broker.epoch,
         };
+        all.writes.extend(all.legacy_reassignments.take().map(Write::KeepReassignments));
         if !all.writes.is_empty() {
             actions.push(Action::Write(std::mem::take(&mut all.writes)));
         }

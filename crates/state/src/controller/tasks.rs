@@ -3,14 +3,18 @@
 //! A partition has at most one write in flight. What the facts call for comes first, then its tasks in order; a task is
 //! judged by the state that it finds, not by the one that was there when it was asked for.
 
-use super::control::{AlterPartitionData, ElectionKind, RequestId};
 use whimbrel_model::NodeId;
+
+use super::control::{AlterPartitionData, ElectionKind, RequestId};
+use super::reassignment::Asker;
 
 /// What a write in flight is for.
 #[derive(Debug, Clone)]
 pub(super) enum Flight {
     /// The facts called for it.
     Facts,
+    /// The state that ends a reassignment.
+    Move,
     Task(Task),
 }
 
@@ -19,6 +23,7 @@ pub(super) enum Flight {
 pub(super) enum Task {
     Alter(Alteration),
     Elect { election: ElectionId, kind: ElectionKind },
+    Reassign { asker: Asker, target: Option<Vec<NodeId>> },
 }
 
 /// One partition of an AlterPartition request.

@@ -109,6 +109,14 @@ fn write_text(write: &Write) -> String {
         Write::CreatePartition { partition, state } => format!("create {partition} {}", state_text(state)),
         Write::SetState { partition, state } => format!("set {partition} {}", state_text(state)),
         Write::DeleteTopic { topic, .. } => format!("delete {topic}"),
+        Write::SetAssignment { topic, assignment, .. } => format!(
+            "assign {topic}-{} replicas={} adding={} removing={}",
+            assignment.index,
+            ids(&assignment.replicas),
+            ids(&assignment.adding_replicas),
+            ids(&assignment.removing_replicas)
+        ),
+        Write::KeepReassignments(kept) => format!("keep-reassignments {}", kept.len()),
         Write::ForgetPreferredElection => "forget-preferred-election".into(),
         Write::ForgetDeletion { topic } => format!("forget-deletion {topic}"),
     }
@@ -162,7 +170,11 @@ impl Scenario {
                 Some(Written::State { partition, state })
             }
             Write::DeleteTopic { topic, id } => Some(Written::TopicDeleted { topic, id }),
-            Write::ForgetDeletion { .. } | Write::ForgetPreferredElection => None,
+            Write::SetAssignment { topic, assignment, .. } => {
+                let partition = TopicPartition { topic, partition: assignment.index };
+                Some(Written::Assignment { partition, assignment })
+            }
+            Write::ForgetDeletion { .. } | Write::ForgetPreferredElection | Write::KeepReassignments(_) => None,
         });
         let written = written.collect();
         self.handle(Input::Written(written))
@@ -194,7 +206,7 @@ fn brokers_know_each_other_before_the_first_role() {
         brokers: vec![broker(1, 10)],
         topics: vec![topic("t", &[&[1], &[1]])],
         states: vec![(partition("t", 0), state)],
-        deletions: Vec::new(),
+        ..Snapshot::default()
     };
     let (_, lines) = Scenario::start(snapshot);
     assert_eq!(

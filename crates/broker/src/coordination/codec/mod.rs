@@ -1,6 +1,7 @@
 //! The JSON of Kafka's znodes. Writers emit what a Kafka 3.9 broker emits; readers take any field order and ignore what
 //! they do not know. Source: Kafka 3.9 `ZkData.scala`.
 
+mod admin;
 mod broker;
 mod cluster;
 mod config;
@@ -9,6 +10,7 @@ mod topic;
 #[cfg(test)]
 mod tests;
 
+pub(super) use admin::{LogDirEventNode, PartitionListNode, ReassignmentNode};
 pub(super) use broker::BrokerNode;
 pub(super) use cluster::{ControllerNode, FeatureNode, ProducerIdBlockNode, decode_cluster_id, encode_cluster_id};
 pub(super) use config::{ConfigNode, config_change, decode_config_change};
