@@ -18,6 +18,7 @@ use crate::controller::ControllerHandle;
 use crate::coordination::Coordination;
 use crate::group_coordinator::GroupCoordinator;
 use crate::interbroker::{PeerOptions, ToController};
+use crate::liveness::Monitor;
 use crate::metadata_cache::MetadataCache;
 use crate::metrics::Metrics;
 use crate::replica_fetcher::ReplicaFetchers;
@@ -47,6 +48,7 @@ pub struct Broker {
     /// How many connections there may be.
     pub connections: Arc<ConnectionQuota>,
     pub metrics: Arc<Metrics>,
+    liveness: OnceLock<Arc<Monitor>>,
     /// Closed until this broker has heard from the controller.
     clients_gate: Gate,
     /// True once a stop has begun.
@@ -92,9 +94,20 @@ impl Broker {
             replicas,
             metadata,
             metrics,
+            liveness: OnceLock::new(),
             clients_gate: Gate::default(),
             is_stopping: AtomicBool::new(false),
         }
+    }
+
+    /// What this broker sees of others; `None` while it does not watch them.
+    pub fn liveness(&self) -> Option<&Arc<Monitor>> {
+        self.liveness.get()
+    }
+
+    pub(crate) fn set_liveness(&self, monitor: Arc<Monitor>) {
+        // Set once, by the start; a second call would change nothing.
+        let _ = self.liveness.set(monitor);
     }
 
     /// Returns once clients are served. Until then only controllers are: a client would be told that nothing exists.

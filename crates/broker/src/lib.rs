@@ -13,6 +13,7 @@ mod handlers;
 mod housekeeping;
 pub mod http;
 pub mod interbroker;
+mod liveness;
 mod local_broker;
 mod metadata_cache;
 pub mod metrics;

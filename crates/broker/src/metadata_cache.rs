@@ -129,6 +129,11 @@ impl MetadataCache {
         deleted
     }
 
+    /// Changes with every update.
+    pub fn updates(&self) -> watch::Receiver<u64> {
+        self.updates.subscribe()
+    }
+
     /// Returns the first image, from now on, for which `ready` holds.
     pub async fn wait_for<T>(&self, mut ready: impl FnMut(&MetadataImage) -> Option<T>) -> T {
         let mut updates = self.updates.subscribe();

@@ -33,6 +33,7 @@ impl Broker {
         gauges.waiting("partitions", partitions.iter().map(|partition| partition.waiting()).sum());
         let is_controller = self.controller().is_some_and(crate::controller::ControllerHandle::is_active);
         gauges.active_controller.set(i64::from(is_controller));
+        set(&gauges.suspected_brokers, self.liveness().map_or(0, |monitor| monitor.reported()));
         gauges.zookeeper_connected.set(i64::from(self.coordination.is_connected()));
         self.report_log_dirs(gauges);
     }

@@ -6,5 +6,6 @@
 pub mod controller;
 pub mod fetch_session;
 pub mod group;
+pub mod liveness;
 pub mod partition;
 pub mod timer;

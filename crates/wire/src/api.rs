@@ -3,7 +3,8 @@
 use crate::Message;
 use crate::spec::{MessageSpec, Versions};
 
-/// Calls `$then!` with the table: one line per API, `Name = key, module::{Request, Response};`. Names are Kafka's.
+/// Calls `$then!` with the table: one line per API, `Name = key, module::{Request, Response};`. Names are Kafka's, except
+/// that those from [`WHIMBREL_KEYS_MIN`](crate::WHIMBREL_KEYS_MIN) on are of this project alone.
 ///
 /// Whatever must exist once per API (this crate's types, a dispatcher, a test) is generated from these lines.
 #[macro_export]
@@ -54,6 +55,7 @@ macro_rules! for_each_api {
                 {AllocateProducerIdsRequest, AllocateProducerIdsResponse};
             DescribeTopicPartitions = 75, describe_topic_partitions::
                 {DescribeTopicPartitionsRequest, DescribeTopicPartitionsResponse};
+            WhimbrelLiveness = 20000, whimbrel_liveness::{WhimbrelLivenessRequest, WhimbrelLivenessResponse};
         }
     };
 }
@@ -72,6 +74,9 @@ macro_rules! for_each_stored_message {
         }
     };
 }
+
+/// Keys from here on are Whimbrel's own. Kafka's end at 92 (4.3), and are given out in order.
+pub const WHIMBREL_KEYS_MIN: i16 = 20_000;
 
 /// A request type, with what answers it.
 pub trait Request: Message {

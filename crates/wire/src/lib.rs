@@ -27,7 +27,7 @@ pub mod consumer_subscription;
 pub mod group_records;
 pub mod spec;
 
-pub use api::{API_TABLE, Api, ApiKey, Request, STORED_MESSAGES};
+pub use api::{API_TABLE, Api, ApiKey, Request, STORED_MESSAGES, WHIMBREL_KEYS_MIN};
 pub use codec::{DecodeError, EncodeError, Message, Reader, Records, Str, Writer};
 pub use frame::Frame;
 pub use header::{RequestHeader, ResponseHeader};

@@ -33,6 +33,7 @@ pub struct BrokerConfig {
     pub http: Option<SocketAddr>,
     pub listeners: Listeners,
     pub network: NetworkConfig,
+    pub liveness: LivenessConfig,
     pub topics: TopicDefaults,
     pub log: LogSettings,
     pub groups: GroupConfig,
@@ -59,6 +60,14 @@ pub struct CoordinationConfig {
     pub keeper_listener: SocketAddr,
     /// The embedded keeper's directory; by default the first log directory.
     pub keeper_dir: PathBuf,
+}
+
+/// How brokers watch each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LivenessConfig {
+    pub is_enabled: bool,
+    pub interval: Duration,
+    pub silence: Duration,
 }
 
 /// Connections and requests.
@@ -182,6 +191,7 @@ impl BrokerConfig {
             http: reader.address(&WHIMBREL_HTTP_LISTENER)?,
             listeners: Listeners::resolve(&layers, host_name)?,
             network: reader.network()?,
+            liveness: reader.liveness()?,
             topics: reader.topics(defaults)?,
             log,
             groups: reader.groups()?,
@@ -307,6 +317,17 @@ impl Reader<'_> {
             return Err(self.invalid(&ZOOKEEPER_SET_ACL, "true", allowed));
         }
         Ok(set_acl)
+    }
+
+    fn liveness(&self) -> Result<LivenessConfig, ConfigError> {
+        let interval = self.get(&WHIMBREL_LIVENESS_INTERVAL_MS)?.ms();
+        let silence = self.get(&WHIMBREL_LIVENESS_SILENCE_MS)?.ms();
+        if silence < interval * 4 {
+            let allowed =
+                format!("at least four times whimbrel.liveness.interval.ms, which is {}", interval.as_millis());
+            return Err(self.invalid(&WHIMBREL_LIVENESS_SILENCE_MS, silence.as_millis(), allowed));
+        }
+        Ok(LivenessConfig { is_enabled: self.get(&WHIMBREL_LIVENESS_ENABLE)?.bool(), interval, silence })
     }
 
     fn network(&self) -> Result<NetworkConfig, ConfigError> {

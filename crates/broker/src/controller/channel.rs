@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 use tracing::{debug, error, info, warn};
 use whimbrel_model::{BrokerEpoch, ErrorCode, NodeId, TopicPartition};
@@ -46,6 +46,7 @@ pub(super) struct Channel {
     updates: Option<Arc<Updates>>,
     /// The local broker finishes what it was told; a connection to another is cut.
     remote: Option<AbortHandle>,
+    cut: Arc<Notify>,
 }
 
 /// A [`Request`] with what several channels share of it.
@@ -73,7 +74,7 @@ impl Channel {
     pub(super) fn local(id: NodeId, receiver: ControlReceiver, events: mpsc::UnboundedSender<Event>) -> Self {
         let (requests, inbox) = mpsc::unbounded_channel();
         tokio::spawn(Local { receiver, results: Results { id, events } }.run(inbox));
-        Self { requests, updates: None, remote: None }
+        Self { requests, updates: None, remote: None, cut: Arc::default() }
     }
 
     /// The channel to another broker, which is reached on its `listener`. `None`, and a line in the log, if it has none
@@ -91,9 +92,10 @@ impl Channel {
             return None;
         };
         let (requests, inbox) = mpsc::unbounded_channel();
-        let link = Link { id, endpoint, options, connection: None, failures: 0 };
+        let cut = Arc::new(Notify::new());
+        let link = Link { id, endpoint, options, connection: None, failures: 0, cut: cut.clone() };
         let task = tokio::spawn(Remote { epoch, link, results: Results { id, events } }.run(inbox));
-        Some(Self { requests, updates: Some(updates), remote: Some(task.abort_handle()) })
+        Some(Self { requests, updates: Some(updates), remote: Some(task.abort_handle()), cut })
     }
 
     pub(super) fn send(&self, request: Request) {
@@ -103,6 +105,14 @@ impl Channel {
         };
         // The receiver ends only with the term, and then nothing is to be sent any more.
         let _ended = self.requests.send(Outgoing { request, update });
+    }
+}
+
+impl Channel {
+    /// The broker was out of reach and is back: what waits for an answer on the old connection is sent again on a new
+    /// one, because TCP may take as long as the break lasted to find out by itself.
+    pub(super) fn reconnect(&self) {
+        self.cut.notify_waiters();
     }
 }
 
@@ -265,18 +275,25 @@ struct Link {
     connection: Option<PeerConnection>,
     /// In a row. The first is worth a warning, the rest belong to the same trouble.
     failures: u32,
+    /// Told when the connection is to be made again.
+    cut: Arc<Notify>,
 }
 
 impl Link {
     /// Repeats the request until it is answered.
     async fn deliver<R: wire::Request>(&mut self, body: &[Bytes], version: i16) -> R::Response {
+        let cut = Arc::clone(&self.cut);
         loop {
-            match self.attempt::<R>(body, version).await {
-                Ok(answer) => {
-                    self.failures = 0;
-                    return answer;
-                }
-                Err(error) => self.failed(&error),
+            // A request that is cut off may have been carried out; to repeat it does no harm.
+            tokio::select! {
+                result = self.attempt::<R>(body, version) => match result {
+                    Ok(answer) => {
+                        self.failures = 0;
+                        return answer;
+                    }
+                    Err(error) => self.failed(&error),
+                },
+                () = cut.notified() => continue,
             }
             tokio::time::sleep(RETRY_PAUSE).await;
         }

@@ -24,7 +24,7 @@ use whimbrel_state::controller::control::{
     ControllerRequest, ControllerResponse, LeaderAndIsrRequest, LeaderAndIsrResponse, StopReplicaRequest,
     StopReplicaResponse, UpdateMetadataRequest, UpdateMetadataResponse,
 };
-use whimbrel_state::controller::{DefaultSettings, LeaderBalance};
+use whimbrel_state::controller::{Broker as RegisteredBroker, DefaultSettings, LeaderBalance};
 
 pub use self::receive::ControlReceiver;
 use crate::coordination::{Coordination, CoordinationError, Election, FencedWriter, Watched};
@@ -71,6 +71,7 @@ pub struct ControllerView {
 #[derive(Debug, Clone)]
 pub struct ControllerHandle {
     view: watch::Receiver<ControllerView>,
+    registered: watch::Receiver<Arc<[RegisteredBroker]>>,
     receiver: ControlReceiver,
     asked: mpsc::UnboundedSender<Asked>,
 }
@@ -123,6 +124,12 @@ impl ControllerHandle {
         self.view.clone()
     }
 
+    /// The registered brokers, as the controller in this process read them last; of use only while it is active.
+    #[must_use]
+    pub fn registered(&self) -> watch::Receiver<Arc<[RegisteredBroker]>> {
+        self.registered.clone()
+    }
+
     /// Carries out what controllers ask of this broker.
     #[must_use]
     pub fn receiver(&self) -> &ControlReceiver {
@@ -156,8 +163,17 @@ pub fn start(
     let (sender, view) = watch::channel(ControllerView::default());
     let (asked, requests) = mpsc::unbounded_channel();
     let receiver = ControlReceiver::new(&local, coordination.clone());
-    let handle = ControllerHandle { view, receiver: receiver.clone(), asked };
-    let driver = Driver { coordination, settings, _local: local, receiver, view: sender, last_term: None };
+    let (registrations, registered) = watch::channel(Arc::default());
+    let handle = ControllerHandle { view, registered, receiver: receiver.clone(), asked };
+    let driver = Driver {
+        coordination,
+        settings,
+        _local: local,
+        receiver,
+        view: sender,
+        registered: registrations,
+        last_term: None,
+    };
     (handle, tokio::spawn(driver.run(requests)))
 }
 
@@ -168,6 +184,8 @@ struct Driver {
     _local: Arc<dyn ControlledBroker>,
     receiver: ControlReceiver,
     view: watch::Sender<ControllerView>,
+    /// The registered brokers, as a term reads them.
+    registered: watch::Sender<Arc<[RegisteredBroker]>>,
     /// The office that was last won, in case it has to be given up once more.
     last_term: Option<FencedWriter>,
 }

@@ -200,7 +200,12 @@ impl Term<'_> {
                 Input::Request { id, request }
             }
             Asked::Suspected(broker, epoch) => Input::BrokerSuspected { broker, epoch },
-            Asked::Cleared(broker) => Input::BrokerCleared { broker },
+            Asked::Cleared(broker) => {
+                if let Some(channel) = self.channels.get(&broker) {
+                    channel.reconnect();
+                }
+                Input::BrokerCleared { broker }
+            }
         };
         self.feed(input);
     }
@@ -368,6 +373,7 @@ impl Term<'_> {
             self.report(watch, Event::BrokerChanged(id));
         }
         self.brokers = alive;
+        self.driver.registered.send_replace(brokers.clone().into());
         Ok(brokers)
     }
 

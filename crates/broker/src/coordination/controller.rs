@@ -155,6 +155,36 @@ impl Coordination {
             return Ok(());
         }
         info!(session = format!("{dead:#x}"), "ending the controllership of an earlier life of this broker");
+        self.open_office(epoch_version).await.map(drop)
+    }
+
+    /// Which term the controller of this id is in, as the version of the epoch's node; `None` if it is not controller.
+    ///
+    /// # Errors
+    /// When the session is lost or a node cannot be read.
+    pub async fn controller_term(&self, id: NodeId) -> Result<Option<i32>, CoordinationError> {
+        // The epoch first: a term that begins between the two reads has a later one.
+        let (_, epoch_version) = self.controller_epoch().await?;
+        let Some((json, _)) = self.read(paths::CONTROLLER).await? else { return Ok(None) };
+        let node =
+            ControllerNode::decode(&json).map_err(|source| CoordinationError::content(paths::CONTROLLER, source))?;
+        Ok((node.id() == id).then_some(epoch_version))
+    }
+
+    /// Takes the office from a controller that is gone, so that another can be elected before its session ends. With
+    /// `term` only if that term is still on: see [`Coordination::controller_term`]. True if this call did it.
+    ///
+    /// # Errors
+    /// When the session is lost or a node cannot be read.
+    pub async fn depose_controller(&self, id: NodeId, term: Option<i32>) -> Result<bool, CoordinationError> {
+        match self.controller_term(id).await? {
+            Some(now) if term.is_none_or(|term| term == now) => self.open_office(now).await,
+            _ => Ok(false),
+        }
+    }
+
+    /// Removes `/controller` unless another was elected after the epoch's node had this version. True if this call did it.
+    async fn open_office(&self, epoch_version: i32) -> Result<bool, CoordinationError> {
         let client = self.client();
         let mut multi = client.new_multi_writer();
         multi
@@ -162,9 +192,9 @@ impl Coordination {
             .and_then(|()| multi.add_delete(paths::CONTROLLER, None))
             .map_err(|source| CoordinationError::operation(paths::CONTROLLER, source))?;
         match multi.commit().await {
-            Ok(_)
-            | Err(MultiWriteError::OperationFailed { .. })
-            | Err(MultiWriteError::RequestFailed { source: Error::ConnectionLoss }) => Ok(()),
+            Ok(_) => Ok(true),
+            Err(MultiWriteError::OperationFailed { .. })
+            | Err(MultiWriteError::RequestFailed { source: Error::ConnectionLoss }) => Ok(false),
             Err(error) => Err(CoordinationError::operation(paths::CONTROLLER, error.into())),
         }
     }

@@ -2,7 +2,7 @@
 
 use whimbrel_model::ErrorCode;
 use whimbrel_wire::api_versions::ApiVersion;
-use whimbrel_wire::{ApiKey, ApiVersionsRequest, ApiVersionsResponse};
+use whimbrel_wire::{ApiKey, ApiVersionsRequest, ApiVersionsResponse, WHIMBREL_KEYS_MIN};
 
 use super::{RequestContext, SERVED};
 
@@ -12,7 +12,10 @@ pub async fn handle(_context: &RequestContext, request: ApiVersionsRequest, vers
     if version >= 3 && !names_are_valid {
         return ApiVersionsResponse { error_code: ErrorCode::InvalidRequest.code(), ..Default::default() };
     }
-    let mut api_keys: Vec<ApiVersion> = SERVED.iter().map(|(api, versions)| entry(*api, *versions.end())).collect();
+    // Requests of our own are told only to those who say that they are of our kind (docs/adr/0007).
+    let is_ours = request.client_software_name.as_str() == "whimbrel";
+    let told = SERVED.iter().filter(|(api, _)| is_ours || api.code() < WHIMBREL_KEYS_MIN);
+    let mut api_keys: Vec<ApiVersion> = told.map(|(api, versions)| entry(*api, *versions.end())).collect();
     api_keys.sort_unstable_by_key(|api| api.api_key);
     ApiVersionsResponse { api_keys, ..Default::default() }
 }

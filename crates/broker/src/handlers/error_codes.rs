@@ -72,6 +72,7 @@ error_codes! {
     AlterPartitionReassignmentsResponse: error_code, responses.partitions.error_code;
     ListPartitionReassignmentsResponse: error_code;
     ElectLeadersResponse: error_code, replica_election_results.partition_result.error_code;
+    WhimbrelLivenessResponse: error_code;
 }
 
 #[cfg(test)]

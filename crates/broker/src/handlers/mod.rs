@@ -48,6 +48,7 @@ mod refusal;
 mod stop_replica;
 mod sync_group;
 mod update_metadata;
+mod whimbrel_liveness;
 
 use std::fmt;
 use std::future::Future;
@@ -68,7 +69,7 @@ use whimbrel_wire::{
     IncrementalAlterConfigsRequest, InitProducerIdRequest, JoinGroupRequest, LeaderAndIsrRequest, LeaveGroupRequest,
     ListGroupsRequest, ListOffsetsRequest, ListPartitionReassignmentsRequest, MetadataRequest, OffsetCommitRequest,
     OffsetDeleteRequest, OffsetFetchRequest, OffsetForLeaderEpochRequest, Reader, Request, RequestHeader,
-    StopReplicaRequest, Str, SyncGroupRequest, UpdateMetadataRequest,
+    StopReplicaRequest, Str, SyncGroupRequest, UpdateMetadataRequest, WhimbrelLivenessRequest,
 };
 
 use crate::Broker;
@@ -172,8 +173,8 @@ pub fn may_overtake_waiting(api_key: i16) -> bool {
 
 /// What a broker answers before it has heard from the controller: ApiVersions, what a controller sends (LeaderAndIsr,
 /// StopReplica, UpdateMetadata), and what only a controller serves (ControlledShutdown, AlterPartition,
-/// AllocateProducerIds).
-const BEFORE_CLIENTS: [i16; 7] = [18, 4, 5, 6, 7, 56, 67];
+/// AllocateProducerIds). That it lives it says too.
+const BEFORE_CLIENTS: [i16; 8] = [18, 4, 5, 6, 7, 56, 67, 20_000];
 
 /// The leader epoch in a request: clients that do not check send -1.
 fn known_epoch(epoch: i32) -> Option<LeaderEpoch> {
@@ -218,6 +219,7 @@ served! {
     Fetch 4..=18, FetchRequest => fetch::handle;
     ListOffsets 0..=11, ListOffsetsRequest => list_offsets::handle;
     Metadata 0..=13, MetadataRequest => metadata::handle;
+    WhimbrelLiveness 0..=0, WhimbrelLivenessRequest => whimbrel_liveness::handle;
     LeaderAndIsr 0..=7, LeaderAndIsrRequest => leader_and_isr::handle;
     StopReplica 0..=4, StopReplicaRequest => stop_replica::handle;
     UpdateMetadata 0..=8, UpdateMetadataRequest => update_metadata::handle;

@@ -127,6 +127,11 @@ impl PeerConnection {
         self.is_usable
     }
 
+    /// Returns when the peer has ended the connection, or sends what nobody asked for.
+    pub async fn closed(&self) {
+        let _end = self.stream.peek(&mut [0]).await;
+    }
+
     /// Asks, and waits for the answer for as long as the options say.
     ///
     /// # Errors
@@ -188,7 +193,7 @@ impl PeerConnection {
     ) -> Result<R::Response, PeerError> {
         let api = R::KEY.name();
         if !std::mem::replace(&mut self.is_usable, false) {
-            return Err(self.closed(io::ErrorKind::NotConnected.into()));
+            return Err(self.ended(io::ErrorKind::NotConnected.into()));
         }
         let answer = tokio::time::timeout(within, self.send_and_receive(id, pieces)).await;
         let answer = answer.map_err(|_| PeerError::Timeout { address: self.address.clone(), api, after: within })??;
@@ -204,7 +209,7 @@ impl PeerConnection {
         self.pipeline.expect(id, ());
         for piece in pieces {
             let written = self.stream.write_all(piece).await;
-            written.map_err(|source| self.closed(source))?;
+            written.map_err(|source| self.ended(source))?;
         }
         loop {
             let answer = self.pipeline.next_answer(&mut self.received);
@@ -214,9 +219,9 @@ impl PeerConnection {
             }
             self.received.reserve(self.bytes_wanted());
             match self.stream.read_buf(&mut self.received).await {
-                Ok(0) => return Err(self.closed(io::ErrorKind::UnexpectedEof.into())),
+                Ok(0) => return Err(self.ended(io::ErrorKind::UnexpectedEof.into())),
                 Ok(_) => {}
-                Err(source) => return Err(self.closed(source)),
+                Err(source) => return Err(self.ended(source)),
             }
         }
     }
@@ -230,7 +235,7 @@ impl PeerConnection {
         rest.min(self.received.len().max(FIRST_READ_BYTES)).max(1)
     }
 
-    fn closed(&self, source: io::Error) -> PeerError {
+    fn ended(&self, source: io::Error) -> PeerError {
         PeerError::Closed { address: self.address.clone(), source }
     }
 }

@@ -62,6 +62,9 @@ struct NameLabel {
 /// Above Kafka's highest API key (92 in 4.3), with room; other keys share the last place.
 const API_KEYS_MAX: usize = 128;
 
+/// Keys of our own, 20000 and up, have the places from here on.
+const OWN_API_KEYS: usize = 120;
+
 /// Handles of one API. Shared by all connections.
 #[derive(Debug)]
 pub struct ApiMetrics {
@@ -89,6 +92,9 @@ pub struct Metrics {
     topic_bytes_in: Counter,
     topic_bytes_out: Counter,
     topic_messages_in: Counter,
+    suspicions: Family<ReasonLabel, Counter>,
+    suspicions_cleared: Counter,
+    controllers_removed: Family<ReasonLabel, Counter>,
     /// Gauges that probes set.
     pub gauges: Gauges,
 }
@@ -111,6 +117,8 @@ pub struct Gauges {
     pub leaders: Gauge,
     /// 1 on the controller.
     pub active_controller: Gauge,
+    /// Brokers that this one counts as gone and has said so.
+    pub suspected_brokers: Gauge,
     /// Segment files that are open.
     pub open_segments: Gauge,
     /// Incremental fetch sessions that are remembered.
@@ -202,6 +210,9 @@ impl Metrics {
             topic_bytes_in: Counter::default(),
             topic_bytes_out: Counter::default(),
             topic_messages_in: Counter::default(),
+            suspicions: Family::default(),
+            suspicions_cleared: Counter::default(),
+            controllers_removed: Family::default(),
             gauges: Gauges::default(),
         };
         metrics.register();
@@ -210,7 +221,11 @@ impl Metrics {
 
     /// The handles of an API; `name` is Kafka's name for the key.
     pub fn api(&self, key: i16, name: &'static str) -> &ApiMetrics {
-        let index = usize::try_from(key).unwrap_or(API_KEYS_MAX).min(API_KEYS_MAX - 1);
+        let place = match key {
+            20_000.. => usize::try_from(key - 20_000).map(|own| OWN_API_KEYS + own),
+            _ => usize::try_from(key),
+        };
+        let index = place.unwrap_or(API_KEYS_MAX).min(API_KEYS_MAX - 1);
         let [.., last] = &self.apis;
         self.apis.get(index).unwrap_or(last).get_or_init(|| {
             let label = ApiLabel { api: name };
@@ -237,6 +252,21 @@ impl Metrics {
         if !error.is_ok() {
             self.errors.get_or_create(&ErrorLabels { api: api.name, error: error.name() }).inc();
         }
+    }
+
+    /// This broker, as controller, has reported another one as gone, for a `reason`: `refused` or `silence`.
+    pub fn broker_suspected(&self, reason: &'static str) {
+        self.suspicions.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// A broker that was reported as gone answers again.
+    pub fn broker_cleared(&self) {
+        self.suspicions_cleared.inc();
+    }
+
+    /// This broker has taken the office from a controller that was gone.
+    pub fn controller_removed(&self, reason: &'static str) {
+        self.controllers_removed.get_or_create(&ReasonLabel { reason }).inc();
     }
 
     /// A connection was accepted on a listener.
@@ -305,6 +335,14 @@ impl Metrics {
         registry.register("topic_bytes_in", "Bytes of records from producers", self.topic_bytes_in.clone());
         registry.register("topic_bytes_out", "Bytes of records to consumers", self.topic_bytes_out.clone());
         registry.register("topic_messages_in", "Records from producers", self.topic_messages_in.clone());
+        let (suspicions, removed) = (self.suspicions.clone(), self.controllers_removed.clone());
+        registry.register("liveness_suspicions", "Brokers reported as gone, by the kind of evidence", suspicions);
+        registry.register(
+            "liveness_suspicions_cleared",
+            "Brokers that answered again after they were reported as gone",
+            self.suspicions_cleared.clone(),
+        );
+        registry.register("liveness_controllers_removed", "Controllers found gone and deposed", removed);
         gauges.register(registry);
         registry.register_collector(Box::new(process::Process::new()));
     }
@@ -331,6 +369,7 @@ impl Gauges {
             ("partitions", "Partitions with a replica here", &self.partitions),
             ("leaders", "Partitions led here", &self.leaders),
             ("active_controller", "1 on the controller", &self.active_controller),
+            ("liveness_suspected_brokers", "Brokers counted as gone at present", &self.suspected_brokers),
             ("open_segments", "Open segment files", &self.open_segments),
             ("fetch_sessions", "Incremental fetch sessions", &self.fetch_sessions),
             ("group_members", "Members of all groups", &self.group_members),

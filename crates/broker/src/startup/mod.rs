@@ -34,7 +34,7 @@ use crate::local_broker::FlushedTo;
 use crate::metrics::Metrics;
 use crate::replica_manager::{log_config, send_proposals, watch_laggards};
 use crate::server::BindError;
-use crate::{housekeeping, http, time};
+use crate::{housekeeping, http, liveness, time};
 
 use identity::identify;
 use listeners::{Service, address, advertised, bind_all};
@@ -128,6 +128,7 @@ impl Broker {
         let listeners = listeners.collect();
         let service = Service::start(&broker).map_err(StartError::Threads)?;
         service.serve(&broker, bound, &stop);
+        broker.watch_others(&stop);
         broker.wait_for_controller().await;
         broker.open_for_clients();
         let http = broker.serve_http(&stop).await;
@@ -238,6 +239,14 @@ impl Broker {
         };
         if tokio::time::timeout(CONTROLLER_WAIT, heard).await.is_err() {
             tracing::warn!("no controller within {CONTROLLER_WAIT:?}; clients are served without one");
+        }
+    }
+
+    /// From here on this broker notices when others die.
+    fn watch_others(self: &Arc<Self>, stop: &CancellationToken) {
+        let Some(controller) = self.controller() else { return };
+        if let Some(monitor) = liveness::start(self, controller, stop.clone()) {
+            self.set_liveness(monitor);
         }
     }
 

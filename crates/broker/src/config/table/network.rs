@@ -86,4 +86,16 @@ settings! {
 
     REQUEST_TIMEOUT_MS = Setting::int("request.timeout.ms", 1).default("30000")
         .doc("How long a broker waits for another one's answer before it asks again on a new connection, in milliseconds.");
+
+    WHIMBREL_LIVENESS_ENABLE = Setting::bool("whimbrel.liveness.enable").default("true")
+        .doc("Whether brokers watch each other, so that leaderships of one that is gone move within a second instead of \
+              when its ZooKeeper session ends.");
+
+    WHIMBREL_LIVENESS_INTERVAL_MS = Setting::int("whimbrel.liveness.interval.ms", 10).default("100")
+        .doc("How often a broker asks another whether it lives, in milliseconds.");
+
+    WHIMBREL_LIVENESS_SILENCE_MS = Setting::int("whimbrel.liveness.silence.ms", 50).default("1000")
+        .doc("How long nothing must be heard of a broker, by the controller and by the others that it asks, until the \
+              broker counts as gone, in milliseconds; at least four intervals. A broker whose host refuses connections is \
+              gone at once.");
 }
