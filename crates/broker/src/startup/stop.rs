@@ -70,14 +70,15 @@ impl Broker {
     /// Has leaderships moved to other brokers, as far as there are any and the settings allow. True if some were moved.
     async fn hand_over(&self) -> bool {
         let Some(patience) = self.config().controlled_shutdown else { return false };
-        if self.metadata.image().brokers.keys().all(|id| *id == self.node_id) {
-            return false;
-        }
         let began = Instant::now();
         let deadline = tokio::time::Instant::now() + patience;
         let led = replicated_leaders(&self.metadata.image(), self.node_id);
         let mut left = None;
         loop {
+            // Nobody is there to take over, or nobody is any more.
+            if self.metadata.image().brokers.keys().all(|id| *id == self.node_id) {
+                return false;
+            }
             match self.ask_to_leave(deadline).await {
                 Ok(0) => break,
                 Ok(remaining) if left != Some(remaining) => {

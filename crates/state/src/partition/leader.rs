@@ -40,7 +40,15 @@ struct Progress {
     caught_up_ms: Option<i64>,
     /// -1 until a fetch tells.
     incarnation: BrokerEpoch,
+    /// The controller has just said that it must not join: it is being stopped, or registered anew a moment ago.
+    is_refused: bool,
+    /// After a refusal, when it may be proposed again.
+    proposed_from_ms: i64,
 }
+
+/// How long a follower that the controller refused is not proposed again. Until then nothing waits for it: a broker that
+/// is being stopped goes on fetching to its end, and its leader would wait for what it will never fetch.
+const REFUSED_FOR_MS: i64 = 500;
 
 impl Progress {
     const fn unknown(caught_up_ms: Option<i64>) -> Self {
@@ -51,6 +59,8 @@ impl Progress {
             fetched_ms: None,
             caught_up_ms,
             incarnation: ANY_EPOCH,
+            is_refused: false,
+            proposed_from_ms: i64::MIN,
         }
     }
 
@@ -59,7 +69,15 @@ impl Progress {
             || self.caught_up_ms.is_some_and(|caught_up| limits.now_ms - caught_up <= limits.lag_max_ms)
     }
 
+    /// Whether the controller would take it, as far as its answers tell.
+    fn may_join(&self, now_ms: i64) -> bool {
+        !self.is_refused && self.proposed_from_ms <= now_ms
+    }
+
     fn fetched(&mut self, now_ms: i64, fetch: &FollowerFetch) {
+        if std::mem::take(&mut self.is_refused) {
+            self.proposed_from_ms = now_ms + REFUSED_FOR_MS;
+        }
         let caught_up = if fetch.leader_end <= fetch.offset {
             Some(now_ms)
         } else if self.leader_end_then <= fetch.offset {
@@ -242,6 +260,7 @@ impl Leader {
             }
         }
         progress.fetched(limits.now_ms, fetch);
+        let may_join = progress.may_join(limits.now_ms) && (limits.is_eligible)(fetch.follower);
         if self.isr.contains(&fetch.follower) {
             self.members.entry(fetch.follower).or_insert(fetch.incarnation);
             if self.has_returned(fetch.follower) {
@@ -250,7 +269,7 @@ impl Leader {
             return Ok(None);
         }
         let is_in_sync = high_watermark <= fetch.offset && self.epoch_start <= fetch.offset;
-        let joins = self.pending.is_none() && is_in_sync && (limits.is_eligible)(fetch.follower);
+        let joins = self.pending.is_none() && is_in_sync && may_join;
         Ok(joins.then(|| {
             let proposed = self.isr.iter().copied().chain([fetch.follower]).collect();
             self.propose(Change::Add(fetch.follower), proposed)
@@ -330,8 +349,13 @@ impl Leader {
                 Altered::Committed
             }
             // Only these two say that it was not done and never will be.
-            Err(ErrorCode::OperationNotAttempted | ErrorCode::IneligibleReplica) => {
-                self.pending = None;
+            Err(error @ (ErrorCode::OperationNotAttempted | ErrorCode::IneligibleReplica)) => {
+                if let Some(Pending { change: Change::Add(added), .. }) = self.pending.take()
+                    && error == ErrorCode::IneligibleReplica
+                    && let Some(progress) = self.followers.get_mut(&added)
+                {
+                    progress.is_refused = true;
+                }
                 Altered::Reverted
             }
             Err(
@@ -369,7 +393,10 @@ impl Leader {
             // A follower that keeps up is waited for although it has not joined yet: a leader alone in the set would
             // otherwise always be ahead of it.
             let counts = || {
-                self.is_in_maximal_isr(*node) || (progress.is_caught_up(own_end, limits) && (limits.is_eligible)(*node))
+                self.is_in_maximal_isr(*node)
+                    || (progress.is_caught_up(own_end, limits)
+                        && progress.may_join(limits.now_ms)
+                        && (limits.is_eligible)(*node))
             };
             if progress.log_end < committed && counts() {
                 committed = progress.log_end;
