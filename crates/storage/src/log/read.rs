@@ -150,6 +150,8 @@ impl Log {
         let nothing = ReadResult { records: Slices::default(), next_offset: from, first_batch_is_too_large: false };
         let upper = upper.min(end);
         if upper <= from || (max_bytes == 0 && !min_one_batch) {
+            // Who waits at the end of a log that is deleted must hear of it, or it reads nothing for ever.
+            self.check_usable()?;
             return Ok(nothing);
         }
         if let Some(result) = self.read_tail(from.0, upper.0, max_bytes, min_one_batch) {

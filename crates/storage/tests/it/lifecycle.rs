@@ -103,6 +103,8 @@ fn a_deleted_log_is_gone_and_its_files_follow_later() {
     assert!(manager.get(&tp(0)).is_none());
     let closed = log.append_as_leader(&batch(1, 1, NOW_MS), leader());
     assert!(closed.is_err() && log.read(Offset(0), Offset(3), 100, true, ReadMode::MayBlock).is_err());
+    // Also at the log's end, where followers wait: who finds nothing there asks again.
+    assert!(log.read(Offset(3), Offset(3), 100, true, ReadMode::MayBlock).is_err());
     let again = create(&manager, 0, &LogConfig::default());
     assert_eq!(again.log_end_offset(), Offset(0));
     let dirs = || {
