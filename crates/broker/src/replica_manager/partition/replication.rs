@@ -100,10 +100,7 @@ impl Partition {
             Some(leader) => self.with_limits(|limits| leader.fetched(limits, &fetch, high_watermark)),
             None => Ok(None),
         };
-        let proposal = match taken {
-            Ok(proposal) => proposal,
-            Err(stale) => return Err(stale.into()),
-        };
+        let proposal = taken?;
         self.advance_high_watermark(&replica);
         drop(replica);
         self.propose(proposal);
