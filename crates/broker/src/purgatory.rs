@@ -21,6 +21,8 @@ pub enum Event {
     Flushed,
     /// The end of the log: replicas wait for it.
     LogEnd,
+    /// The smallest log start offset of all live replicas.
+    LowWatermark,
 }
 
 /// One waiting request. Woken when any of its registrations fires.

@@ -108,6 +108,8 @@ impl ReplicaManager {
             return match is_other {
                 true => Err(ErrorCode::InconsistentTopicId),
                 false if self.is_removed(partition, wanted) => Err(ErrorCode::UnknownTopicOrPartition),
+                // The controller learns of a failed directory by this code alone.
+                false if partition.log.check_usable().is_err() => Err(ErrorCode::KafkaStorageError),
                 false => Ok(partition.clone()),
             };
         }

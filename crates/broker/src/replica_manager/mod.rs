@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use whimbrel_model::record::{self, Codec, Compression};
 use whimbrel_model::{BrokerEpoch, ControllerEpoch, LeaderEpoch, NodeId, Offset, TopicPartition};
 use whimbrel_storage::{AppendRules, LogConfig, LogManager, StorageError, TargetCompression};
@@ -45,6 +45,7 @@ pub struct ReplicaManager {
     cluster: Arc<Cluster>,
     /// Taken once, by the task that sends them.
     proposals: Mutex<Option<mpsc::UnboundedReceiver<IsrProposal>>>,
+    directory_failures: watch::Sender<u64>,
     /// Of the newest registration; beside the lock, for those who only name it.
     broker_epoch: AtomicI64,
     /// Serializes control requests.
@@ -72,8 +73,8 @@ impl ReplicaManager {
         let lag_max_ms = i64::try_from(lag_max.as_millis()).unwrap_or(i64::MAX);
         let cluster = Arc::new(Cluster { own, metadata: metadata.clone(), lag_max_ms, proposals: sender });
         let (topics, proposals) = (papaya::HashMap::default(), Mutex::new(Some(proposals)));
-        let broker_epoch = AtomicI64::new(-1);
-        Self { own, logs, metadata, topics, cluster, proposals, broker_epoch, control }
+        let (broker_epoch, directory_failures) = (AtomicI64::new(-1), watch::Sender::new(0));
+        Self { own, logs, metadata, topics, cluster, proposals, directory_failures, broker_epoch, control }
     }
 
     /// The changes of in-sync sets that the partitions ask for. `None` after the first call.
@@ -162,8 +163,14 @@ impl ReplicaManager {
         }
     }
 
+    /// Changes with every log directory that fails.
+    pub fn directory_failures(&self) -> watch::Receiver<u64> {
+        self.directory_failures.subscribe()
+    }
+
     /// Called when a log directory failed: those who wait for its partitions are told.
     pub fn directory_failed(&self) {
+        self.directory_failures.send_modify(|count| *count += 1);
         for partition in self.partitions() {
             if partition.log.check_usable().is_err() {
                 partition.wake_all();

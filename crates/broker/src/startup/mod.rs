@@ -39,6 +39,9 @@ use crate::{housekeeping, http, liveness, time};
 use identity::identify;
 use listeners::{Service, address, advertised, bind_all};
 
+/// Before the controller is told again of a log directory that failed.
+const REPORT_PAUSE: Duration = Duration::from_secs(1);
+
 /// A start waits this long for a controller before it serves clients without one.
 const CONTROLLER_WAIT: Duration = Duration::from_secs(10);
 
@@ -259,6 +262,7 @@ impl Broker {
         tokio::spawn(housekeeping::run(self.replicas.logs().clone(), config.log.clone(), producers, stop.clone()));
         tokio::spawn(watch_laggards(self.replicas.clone(), config.replication.lag_max, stop.clone()));
         tokio::spawn(send_proposals(self.clone(), stop.clone()));
+        tokio::spawn(self.clone().report_failed_directories(stop.clone()));
         tokio::spawn(self.coordination.clone().keep_session());
         tokio::spawn(self.clone().follow_registrations(stop.clone()));
         let (changes, mut changed) = tokio::sync::mpsc::unbounded_channel();
@@ -269,6 +273,19 @@ impl Broker {
                 broker.apply_config_change(&change);
             }
         });
+    }
+
+    /// Tells the controller of each log directory that fails, until it is told.
+    async fn report_failed_directories(self: Arc<Self>, stop: CancellationToken) {
+        let mut failures = self.replicas.directory_failures();
+        while let Some(Ok(())) = stop.run_until_cancelled(failures.changed()).await {
+            while let Err(error) = self.coordination.report_log_dir_failure(self.node_id).await {
+                tracing::warn!("the controller does not know of the failed log directory yet: {error}");
+                if stop.run_until_cancelled(tokio::time::sleep(REPORT_PAUSE)).await.is_none() {
+                    return;
+                }
+            }
+        }
     }
 
     /// Each new session has registered this broker anew: control requests to the earlier registration are then refused.

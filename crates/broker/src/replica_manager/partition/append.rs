@@ -1,5 +1,7 @@
 //! Appends as the leader, and when they are committed.
 
+use std::sync::atomic::{Ordering, fence};
+
 use bytes::Bytes;
 use whimbrel_model::{LeaderEpoch, Offset};
 use whimbrel_state::partition::{Leader, Replica};
@@ -40,7 +42,9 @@ impl Partition {
         self.advance_high_watermark(&replica);
         let flush = acks == RequiredAcks::All && self.flushes_before_ack(&replica);
         drop(replica);
-        // Followers that wait at the log's end are answered at once.
+        // Followers that wait at the log's end are answered at once. The fence is for those that register now: either
+        // they are seen here, or they see the new end.
+        fence(Ordering::SeqCst);
         self.watches.reached(Event::LogEnd, info.last_offset + 1);
         if flush && self.log.flushed_offset() <= info.last_offset {
             self.log.request_flush();

@@ -7,7 +7,7 @@ use parking_lot::RwLockReadGuard;
 use whimbrel_model::record::BatchHeader;
 use whimbrel_model::{BrokerEpoch, ErrorCode, LeaderEpoch, NodeId, Offset};
 use whimbrel_state::partition::follower::FollowerLog;
-use whimbrel_state::partition::{Altered, CommittedState, FollowerFetch, Proposal, Replica};
+use whimbrel_state::partition::{Altered, CommittedState, FollowerFetch, LeadershipError, Proposal, Replica};
 use whimbrel_storage::{AppendError, StorageError};
 
 use super::{IsrProposal, Partition};
@@ -102,9 +102,29 @@ impl Partition {
         };
         let proposal = taken?;
         self.advance_high_watermark(&replica);
+        let low_watermark = (!self.watches.is_empty()).then(|| self.low_watermark_of(&replica)).flatten();
         drop(replica);
         self.propose(proposal);
+        if let Some(low_watermark) = low_watermark {
+            self.watches.reached(Event::LowWatermark, low_watermark);
+        }
         Ok(None)
+    }
+
+    /// The smallest log start offset of this replica and of its followers on live brokers.
+    ///
+    /// # Errors
+    /// This replica does not lead.
+    pub fn low_watermark(&self) -> Result<Offset, LeadershipError> {
+        let replica = self.replica.read();
+        replica.check_leader(None)?;
+        Ok(self.low_watermark_of(&replica).unwrap_or_else(|| self.log.log_start_offset()))
+    }
+
+    fn low_watermark_of(&self, replica: &Replica) -> Option<Offset> {
+        let image = self.cluster.metadata.image();
+        let is_alive = |node| image.brokers.contains_key(&node);
+        Some(replica.lead()?.low_watermark(self.log.log_start_offset(), is_alive))
     }
 
     /// The followers that are in sync and have fetched; `None` if this replica does not lead.
