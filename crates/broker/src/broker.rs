@@ -19,7 +19,7 @@ use crate::coordination::Coordination;
 use crate::group_coordinator::GroupCoordinator;
 use crate::interbroker::{PeerOptions, ToController};
 use crate::liveness::Monitor;
-use crate::metadata_cache::MetadataCache;
+use crate::metadata_cache::{MetadataCache, MetadataImage};
 use crate::metrics::Metrics;
 use crate::replica_fetcher::ReplicaFetchers;
 use crate::replica_manager::ReplicaManager;
@@ -53,6 +53,8 @@ pub struct Broker {
     clients_gate: Gate,
     /// True once a stop has begun.
     is_stopping: AtomicBool,
+    /// True once every replica here has been in sync at the same moment since the start.
+    has_caught_up: AtomicBool,
 }
 
 impl Broker {
@@ -97,6 +99,7 @@ impl Broker {
             liveness: OnceLock::new(),
             clients_gate: Gate::default(),
             is_stopping: AtomicBool::new(false),
+            has_caught_up: AtomicBool::new(false),
         }
     }
 
@@ -188,18 +191,44 @@ impl Broker {
         self.controller.get()
     }
 
-    /// Whether clients are served in full; otherwise what is waited for.
+    /// Whether this broker does all of its work: it is registered and not being stopped, knows the controller, has its
+    /// log directories, and since its start each of its replicas has been in sync, so that stopping the next broker of
+    /// a rolling restart leaves nobody without enough replicas. One that falls behind later is not news for whoever
+    /// sends clients here; `whimbrel_under_replicated_partitions` tells of it.
     ///
     /// # Errors
     /// What is waited for.
     pub fn ready(&self) -> Result<(), String> {
-        if self.metadata.image().controller.is_none() {
+        if self.is_stopping.load(Ordering::Acquire) {
+            return Err("stopping".to_owned());
+        }
+        if self.coordination.broker_epoch().0 < 0 {
+            return Err("waiting for the registration".to_owned());
+        }
+        let image = self.metadata.image();
+        if image.controller.is_none() {
             return Err("waiting for the controller".to_owned());
         }
-        match self.replicas.logs().dirs().into_iter().find_map(|dir| Some((dir.path, dir.offline?))) {
-            Some((path, reason)) => Err(format!("log directory {} is offline: {reason}", path.display())),
-            None => Ok(()),
+        if let Some((path, reason)) =
+            self.replicas.logs().dirs().into_iter().find_map(|dir| Some((dir.path, dir.offline?)))
+        {
+            return Err(format!("log directory {} is offline: {reason}", path.display()));
         }
+        self.check_caught_up(&image)
+    }
+
+    fn check_caught_up(&self, image: &MetadataImage) -> Result<(), String> {
+        if self.has_caught_up.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let partitions = image.topics().flat_map(|topic| topic.partitions.values());
+        let behind =
+            partitions.filter(|one| one.replicas.contains(&self.node_id) && !one.isr.contains(&self.node_id)).count();
+        if behind != 0 {
+            return Err(format!("{behind} replicas are not in sync yet"));
+        }
+        self.has_caught_up.store(true, Ordering::Release);
+        Ok(())
     }
 }
 

@@ -22,6 +22,8 @@ pub struct MetadataImage {
     pub brokers: Arc<BTreeMap<NodeId, LiveBroker>>,
     topics: HashMap<Arc<str>, Arc<TopicMetadata>>,
     names: HashMap<Uuid, Arc<str>>,
+    /// Leader changes that updates have told since the start.
+    pub elections: u64,
 }
 
 /// One topic: its id (zero if it has none) and its partitions by index.
@@ -74,7 +76,9 @@ impl MetadataImage {
                     topic.partitions.remove(&partition.index);
                     deleted.push(DeletedPartition { topic: topic.name.clone(), partition: partition.index });
                 } else {
-                    topic.partitions.insert(partition.index, partition.clone());
+                    let before = topic.partitions.insert(partition.index, partition.clone());
+                    let is_elected = before.is_some_and(|before| before.leader_epoch < partition.leader_epoch);
+                    self.elections += u64::from(is_elected);
                 }
             }
             if topic.partitions.is_empty() {

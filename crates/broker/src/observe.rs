@@ -6,9 +6,12 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use whimbrel_keeper::KeeperHandle;
+use whimbrel_model::NodeId;
+use whimbrel_state::controller::control::UpdateMetadataPartition;
 
 use crate::Broker;
-use crate::metrics::{Gauges, LogDirFigures, set};
+use crate::metrics::{ClusterCounts, ClusterGauges, Gauges, LogDirFigures, set};
+use crate::replica_manager::{Partition, Standing};
 
 impl Broker {
     /// Has the metrics look at this broker, and at its keeper if it has one. Neither is kept alive by that.
@@ -35,7 +38,55 @@ impl Broker {
         gauges.active_controller.set(i64::from(is_controller));
         set(&gauges.suspected_brokers, self.liveness().map_or(0, |monitor| monitor.reported()));
         gauges.zookeeper_connected.set(i64::from(self.coordination.is_connected()));
+        self.report_cluster(&gauges.cluster, &partitions, is_controller);
         self.report_log_dirs(gauges);
+    }
+
+    fn report_cluster(&self, gauges: &ClusterGauges, partitions: &[Arc<Partition>], is_controller: bool) {
+        let led: Vec<Standing> = partitions.iter().filter_map(|partition| partition.standing()).collect();
+        let count = |holds: fn(&Standing) -> bool| led.iter().filter(|standing| holds(standing)).count();
+        set(&gauges.under_replicated, count(|standing| standing.in_sync < standing.replicas));
+        set(&gauges.under_min_isr, count(|standing| standing.in_sync < standing.required));
+        set(&gauges.at_min_isr, count(|standing| standing.in_sync == standing.required));
+        let mut lags: BTreeMap<NodeId, (i64, i64)> = BTreeMap::new();
+        for (node, lag) in led.iter().flat_map(|standing| &standing.lags) {
+            let (total, worst) = lags.entry(*node).or_default();
+            (*total, *worst) = (total.saturating_add(*lag), (*worst).max(*lag));
+        }
+        gauges.clear_followers();
+        for (node, (total, worst)) in lags {
+            gauges.follower_lag(node.0, total, worst);
+        }
+        let image = self.metadata.image();
+        let of_all = |holds: fn(&UpdateMetadataPartition) -> bool| {
+            let partitions = image.topics().flat_map(|topic| topic.partitions.values());
+            if is_controller { partitions.filter(|partition| holds(partition)).count() } else { 0 }
+        };
+        set(&gauges.offline, of_all(|partition| partition.leader.0 < 0));
+        set(&gauges.preferred_imbalance, of_all(|partition| partition.replicas.first() != Some(&partition.leader)));
+        set(&gauges.alive_brokers, image.brokers.len());
+        gauges.controller_epoch.set(image.controller.map_or(0, |(_, epoch)| i64::from(epoch.0)));
+        gauges.broker_epoch.set(self.coordination.broker_epoch().0);
+        set(&gauges.controller_queue, self.controller().map_or(0, |controller| controller.stats().queue()));
+        self.count_cluster(gauges, image.elections);
+    }
+
+    fn count_cluster(&self, gauges: &ClusterGauges, elections: u64) {
+        let (isr_shrinks, isr_expands) = self.replicas.isr_changes();
+        let calls = self.coordination.latency();
+        let (controller_writes, controller_write_time) =
+            self.controller().map(|controller| controller.stats().writes()).unwrap_or_default();
+        gauges.zookeeper_longest.set(calls.longest.as_secs_f64());
+        gauges.count(&ClusterCounts {
+            isr_shrinks,
+            isr_expands,
+            elections,
+            controller_writes,
+            controller_write_time,
+            zookeeper_calls: calls.calls,
+            zookeeper_time: calls.total,
+            zookeeper_expirations: self.coordination.expirations(),
+        });
     }
 
     fn report_log_dirs(&self, gauges: &Gauges) {

@@ -10,6 +10,7 @@
 
 mod channel;
 mod receive;
+mod stats;
 mod term;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ use whimbrel_state::controller::control::{
 use whimbrel_state::controller::{Broker as RegisteredBroker, DefaultSettings, LeaderBalance};
 
 pub use self::receive::ControlReceiver;
+pub use self::stats::ControllerStats;
 use crate::coordination::{Coordination, CoordinationError, Election, FencedWriter, Watched};
 use crate::interbroker::PeerOptions;
 
@@ -74,6 +76,7 @@ pub struct ControllerHandle {
     registered: watch::Receiver<Arc<[RegisteredBroker]>>,
     receiver: ControlReceiver,
     asked: mpsc::UnboundedSender<Asked>,
+    stats: ControllerStats,
 }
 
 /// This broker is not the active controller, or stopped being it before it had an answer: what was asked for may or may
@@ -136,6 +139,12 @@ impl ControllerHandle {
         &self.receiver
     }
 
+    /// What the controller of this process has done.
+    #[must_use]
+    pub fn stats(&self) -> &ControllerStats {
+        &self.stats
+    }
+
     /// Whether requests for the controller may be served here.
     #[must_use]
     pub fn is_active(&self) -> bool {
@@ -164,11 +173,13 @@ pub fn start(
     let (asked, requests) = mpsc::unbounded_channel();
     let receiver = ControlReceiver::new(&local, coordination.clone());
     let (registrations, registered) = watch::channel(Arc::default());
-    let handle = ControllerHandle { view, registered, receiver: receiver.clone(), asked };
+    let stats = ControllerStats::default();
+    let handle = ControllerHandle { view, registered, receiver: receiver.clone(), asked, stats: stats.clone() };
     let driver = Driver {
         coordination,
         settings,
         _local: local,
+        stats,
         receiver,
         view: sender,
         registered: registrations,
@@ -178,6 +189,7 @@ pub fn start(
 }
 
 struct Driver {
+    stats: ControllerStats,
     coordination: Coordination,
     settings: ControllerSettings,
     /// Kept for the receiver, which does not: the broker holds a handle to it.

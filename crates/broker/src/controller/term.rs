@@ -113,6 +113,7 @@ pub(super) async fn serve(
             Some(asked) = requests.recv() => term.asked(asked),
             Some(change) = config_changes.recv() => round.extend(term.config_changed(change).await?),
         }
+        driver.stats.queued(receiver.len() + requests.len() + round.len());
         let mut reread = Reread::default();
         for event in round.drain(..) {
             match event {
@@ -258,9 +259,12 @@ impl Term<'_> {
     }
 
     fn write(&mut self, writes: Vec<Write>) {
-        let (writer, events) = (self.writer.clone(), self.events.clone());
+        let (writer, events, stats) = (self.writer.clone(), self.events.clone(), self.driver.stats.clone());
         self.tasks.spawn(async move {
-            let event = match writer.write(writes).await {
+            let began = tokio::time::Instant::now();
+            let written = writer.write(writes).await;
+            stats.wrote(began.elapsed());
+            let event = match written {
                 Ok(written) => Event::Input(Input::Written(written)),
                 Err(error) => Event::Failed(error),
             };

@@ -7,6 +7,7 @@
 //! Names say what Kafka's metrics of the same meaning say, in Prometheus' units (bytes, seconds) and with the prefix
 //! `whimbrel_`. Nothing here knows what a request or a log is.
 
+mod cluster;
 mod process;
 
 use std::sync::OnceLock;
@@ -22,6 +23,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use whimbrel_model::ErrorCode;
+
+pub use cluster::{ClusterCounts, ClusterGauges};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ApiLabel {
@@ -111,6 +114,8 @@ pub struct Gauges {
     log_flush_seconds: Family<DirLabel, Counter<f64, AtomicU64>>,
     groups: Family<StateLabel, Gauge>,
     waiting: Family<NameLabel, Gauge>,
+    /// This broker's part in its cluster.
+    pub cluster: ClusterGauges,
     /// Partitions that have a replica here.
     pub partitions: Gauge,
     /// Partitions that are led here.
@@ -363,6 +368,7 @@ impl Gauges {
             "Time taken by flushes of a log directory",
             self.log_flush_seconds.clone(),
         );
+        self.cluster.register(registry);
         registry.register("groups", "Groups by state", self.groups.clone());
         registry.register("requests_waiting", "Requests waiting in a purgatory", self.waiting.clone());
         let plain = [

@@ -22,8 +22,8 @@ pub use errors::{AppendError, ControlError, PartitionError, ReadError};
 pub use isr::{send_proposals, watch_laggards};
 use partition::Cluster;
 pub use partition::{
-    FetchRead, FetchedBatches, FollowerError, FollowerReads, InSyncReplica, Isolation, IsrProposal, Offsets, Partition,
-    ReadableBy, Registration, RequiredAcks, TimestampQuery,
+    FetchRead, FetchedBatches, FollowerError, FollowerReads, InSyncReplica, Isolation, IsrChanges, IsrProposal,
+    Offsets, Partition, ReadableBy, Registration, RequiredAcks, Standing, TimestampQuery,
 };
 
 use crate::config::{CompressionType, TimestampType, TopicConfig};
@@ -71,7 +71,13 @@ impl ReplicaManager {
         let control = Mutex::new(Epochs { controller: ControllerEpoch(-1), broker: BrokerEpoch(-1) });
         let (sender, proposals) = mpsc::unbounded_channel();
         let lag_max_ms = i64::try_from(lag_max.as_millis()).unwrap_or(i64::MAX);
-        let cluster = Arc::new(Cluster { own, metadata: metadata.clone(), lag_max_ms, proposals: sender });
+        let cluster = Arc::new(Cluster {
+            own,
+            metadata: metadata.clone(),
+            lag_max_ms,
+            proposals: sender,
+            isr_changes: IsrChanges::default(),
+        });
         let (topics, proposals) = (papaya::HashMap::default(), Mutex::new(Some(proposals)));
         let (broker_epoch, directory_failures) = (AtomicI64::new(-1), watch::Sender::new(0));
         Self { own, logs, metadata, topics, cluster, proposals, directory_failures, broker_epoch, control }
@@ -80,6 +86,11 @@ impl ReplicaManager {
     /// The changes of in-sync sets that the partitions ask for. `None` after the first call.
     pub fn take_proposals(&self) -> Option<mpsc::UnboundedReceiver<IsrProposal>> {
         self.proposals.lock().take()
+    }
+
+    /// In-sync sets that shrank and that grew since the start.
+    pub fn isr_changes(&self) -> (u64, u64) {
+        self.cluster.isr_changes.counts()
     }
 
     /// This broker.

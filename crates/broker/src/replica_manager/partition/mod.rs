@@ -3,6 +3,7 @@
 mod append;
 mod read;
 mod replication;
+mod standing;
 
 use std::sync::Arc;
 
@@ -16,6 +17,7 @@ use whimbrel_storage::{self as storage, Log, LogConfig};
 pub use append::RequiredAcks;
 pub use read::{FetchRead, Isolation, Offsets, ReadableBy, TimestampQuery};
 pub use replication::{FetchedBatches, FollowerError, FollowerReads, InSyncReplica};
+pub use standing::{IsrChanges, Standing};
 
 use crate::config::TopicConfig;
 use crate::metadata_cache::MetadataCache;
@@ -41,6 +43,7 @@ pub struct Cluster {
     pub lag_max_ms: i64,
     /// Where changes of in-sync sets go.
     pub proposals: mpsc::UnboundedSender<IsrProposal>,
+    pub isr_changes: IsrChanges,
 }
 
 /// A replica on this broker.

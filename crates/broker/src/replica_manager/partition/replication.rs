@@ -163,10 +163,13 @@ impl Partition {
     /// Takes the controller's answer to a proposal in. Returns the proposal if it is to be sent again.
     pub fn altered(self: &Arc<Self>, ticket: u64, outcome: Result<&CommittedState, ErrorCode>) -> Option<Proposal> {
         let mut replica = self.replica.write();
-        let altered = replica.lead_mut()?.altered(ticket, outcome);
+        let leader = replica.lead_mut()?;
+        let before = leader.isr().len();
+        let altered = leader.altered(ticket, outcome);
         let again = match altered {
             Altered::Committed => {
                 let isr = replica.lead().map(|leader| leader.isr().to_vec()).unwrap_or_default();
+                self.cluster.isr_changes.changed(before, isr.len());
                 tracing::info!(partition = %self.topic_partition, ?isr, "in-sync set changed");
                 None
             }
