@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::Instant;
 use whimbrel_model::{ErrorCode, NodeId};
 use whimbrel_state::controller::control::UpdateMetadataPartition;
 use whimbrel_wire::metadata::{
@@ -11,11 +13,18 @@ use whimbrel_wire::metadata::{
 use whimbrel_wire::{MetadataRequest, MetadataResponse, Str};
 
 use super::{RequestContext, authorized_operations};
+use crate::Broker;
 use crate::metadata_cache::{MetadataImage, TopicMetadata};
 use crate::topics;
 
 /// The first version whose clients know every error code of a partition.
 pub(super) const NEWEST_ERRORS: i16 = 6;
+
+/// How long an answer may wait for leaders to be moved off a broker that has just vanished; many times what that takes.
+const NEW_LEADERS_WAIT: Duration = Duration::from_millis(500);
+
+/// How often a doubt is looked at again.
+const DOUBT_INTERVAL: Duration = Duration::from_millis(20);
 
 pub async fn handle(context: &RequestContext, request: MetadataRequest, version: i16) -> MetadataResponse {
     let wanted = match Wanted::parse(&request, version) {
@@ -24,6 +33,7 @@ pub async fn handle(context: &RequestContext, request: MetadataRequest, version:
     };
     let created = create_missing(context, &wanted, &request, version).await;
     let broker = context.broker();
+    await_new_leaders(broker, &wanted).await;
     let image = broker.metadata.image();
     let with_operations = request.include_topic_authorized_operations;
     let mut described = BTreeSet::new();
@@ -56,12 +66,40 @@ pub async fn handle(context: &RequestContext, request: MetadataRequest, version:
     }
 }
 
+/// A client asks for metadata when it loses its connection to a leader, and does so sooner than any controller can move
+/// the leadership. Told the old leader it asks again after its back-off only, which is up to a second: so whoever asks
+/// for what a broker leads that has just vanished waits for the controller's word, for a moment.
+async fn await_new_leaders(broker: &Broker, wanted: &Wanted) {
+    let Some(liveness) = broker.liveness() else { return };
+    let deadline = Instant::now() + NEW_LEADERS_WAIT;
+    let mut updates = broker.metadata.updates();
+    loop {
+        let doubted = liveness.doubted();
+        if doubted.is_empty() || !wanted.is_led_by(&broker.metadata.image(), &doubted) {
+            return;
+        }
+        // The broker may also turn out to be alive, of which no update tells.
+        let until = deadline.min(Instant::now() + DOUBT_INTERVAL);
+        if tokio::time::timeout_at(until, updates.changed()).await.is_err() && deadline <= Instant::now() {
+            return;
+        }
+    }
+}
+
 enum Wanted {
     All,
     Listed(Vec<MetadataRequestTopic>),
 }
 
 impl Wanted {
+    fn is_led_by(&self, image: &MetadataImage, leaders: &BTreeSet<NodeId>) -> bool {
+        let is_led = |topic: &Arc<TopicMetadata>| topic.partitions.values().any(|it| leaders.contains(&it.leader));
+        match self {
+            Self::All => image.topics().any(is_led),
+            Self::Listed(listed) => listed.iter().filter_map(|wanted| find(image, wanted)).any(is_led),
+        }
+    }
+
     /// What is asked for; an error if the version cannot ask for it.
     fn parse(request: &MetadataRequest, version: i16) -> Result<Self, ()> {
         match &request.topics {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use socket2::{SockRef, Socket};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use whimbrel_client::{Pipeline, PipelineError};
@@ -125,6 +126,14 @@ impl PeerConnection {
     #[must_use]
     pub fn is_usable(&self) -> bool {
         self.is_usable
+    }
+
+    /// Another handle to the socket, which keeps the connection open until it is dropped.
+    ///
+    /// # Errors
+    /// There are no descriptors left.
+    pub fn socket(&self) -> io::Result<Socket> {
+        SockRef::from(&self.stream).try_clone()
     }
 
     /// Returns when the peer has ended the connection, or sends what nobody asked for.

@@ -4,8 +4,10 @@
 //! business for another's silence. Why the evidence is judged as it is: docs/adr/0007.
 
 mod driver;
+mod links;
 mod probe;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -15,11 +17,13 @@ use whimbrel_model::NodeId;
 use whimbrel_state::liveness::{Action, Input, Liveness, Options, Sighting};
 
 pub use driver::start;
+use links::Links;
 
 /// The machine, shared by the driver, its probes, and those who answer other brokers' questions.
 pub struct Monitor {
     machine: Mutex<Liveness>,
     started: Instant,
+    links: Links,
     actions: mpsc::UnboundedSender<Action>,
 }
 
@@ -27,7 +31,7 @@ impl Monitor {
     fn new(options: Options) -> (Arc<Self>, mpsc::UnboundedReceiver<Action>) {
         let (actions, todo) = mpsc::unbounded_channel();
         let machine = Mutex::new(Liveness::new(options));
-        (Arc::new(Self { machine, started: Instant::now(), actions }), todo)
+        (Arc::new(Self { machine, started: Instant::now(), links: Links::default(), actions }), todo)
     }
 
     fn now(&self) -> Duration {
@@ -51,6 +55,11 @@ impl Monitor {
     /// What this broker sees of others, for one that asks.
     pub fn sightings(&self, brokers: &[NodeId]) -> Vec<Sighting> {
         self.machine.lock().sightings(self.now(), brokers)
+    }
+
+    /// The brokers whose connection has just ended, for whatever reason: news of other leaders may follow in a moment.
+    pub fn doubted(&self) -> BTreeSet<NodeId> {
+        self.links.ended()
     }
 
     /// How many brokers this one has reported as gone, and not yet as back.

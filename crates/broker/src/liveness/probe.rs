@@ -43,6 +43,12 @@ pub(super) struct Probe {
     pub silence: Duration,
 }
 
+impl Drop for Probe {
+    fn drop(&mut self) {
+        self.monitor.links.forget(self.peer);
+    }
+}
+
 /// How a conversation ended.
 enum End {
     /// The connection is gone; what a new dial meets tells whether the broker is.
@@ -61,10 +67,12 @@ impl Probe {
                 Ok(connection) => match self.converse(connection, &mut patience).await {
                     End::Closed { answers: 0 } => self.pause_after(&mut failures),
                     End::Closed { .. } => {
+                        self.monitor.links.end(self.peer);
                         failures = 0;
                         continue;
                     }
                     End::Silent => {
+                        self.monitor.links.forget(self.peer);
                         patience = (patience * 2).min(PATIENCE_MAX);
                         continue;
                     }
@@ -85,6 +93,14 @@ impl Probe {
     fn pause_after(&self, failures: &mut u32) -> Duration {
         *failures = failures.saturating_add(1);
         if *failures <= 2 { REDIAL_PAUSE.min(self.interval) } else { self.interval }
+    }
+
+    /// Lets others look at the connection. It is open as long as this handle is, too, so `run` takes it back.
+    fn show(&self, connection: &PeerConnection) {
+        match connection.socket() {
+            Ok(socket) => self.monitor.links.up(self.peer, socket),
+            Err(error) => tracing::debug!(broker = self.peer.0, "no second handle to the connection: {error}"),
+        }
     }
 
     async fn dial(&self) -> Result<PeerConnection, PeerError> {
@@ -113,6 +129,9 @@ impl Probe {
             };
             match answered {
                 Ok(sightings) => {
+                    if answers == 0 {
+                        self.show(&connection);
+                    }
                     (answers, *patience) = (answers + 1, self.silence);
                     self.monitor.feed(Input::Answered { peer: self.peer, sightings });
                 }

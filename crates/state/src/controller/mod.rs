@@ -135,7 +135,7 @@ impl Controller {
             Input::StatesChanged(states) => self.states_changed(states),
             Input::Request { id, request } => self.requested(id, request),
             Input::BrokerSuspected { broker, epoch } => self.broker_suspected(broker, epoch),
-            Input::BrokerCleared { broker } => self.broker_cleared(broker, actions),
+            Input::BrokerCleared { broker } => self.broker_cleared(broker),
             Input::ReassignmentsRequested(asked) => self.reassignments_requested(asked),
             Input::PreferredElectionRequested(partitions) => self.preferred_election_requested(partitions),
             Input::TopicSettings { topic, settings } => {
@@ -217,15 +217,12 @@ impl Controller {
 
     fn broker_suspected(&mut self, broker: NodeId, epoch: BrokerEpoch) {
         if self.facts.suspect(broker, epoch) {
-            self.outbox.announce_brokers(self.facts.broker_ids());
             self.presence_changed(broker);
         }
     }
 
-    fn broker_cleared(&mut self, broker: NodeId, actions: &mut Vec<Action>) {
+    fn broker_cleared(&mut self, broker: NodeId) {
         if self.facts.clear(broker) {
-            self.outbox.announce_brokers(self.facts.broker_ids());
-            self.flush(actions);
             self.presence_changed(broker);
             self.tell_all_roles(broker);
             self.resume_deletions();

@@ -120,7 +120,9 @@ impl Outbox {
         if common.is_empty() && self.announce.is_empty() && only.is_empty() {
             return;
         }
-        let live_brokers: Arc<[LiveBroker]> = facts.live_brokers().map(Broker::as_live).collect();
+        // A suspect stays among them while it is registered: a client that sees a broker vanish from the list (librdkafka)
+        // drops what it has queued for it, and then takes a second longer to find the new leader.
+        let live_brokers: Arc<[LiveBroker]> = facts.brokers().map(Broker::as_live).collect();
         for broker in facts.brokers() {
             let is_addressed = self.announce.contains(&broker.id) || only.contains(&broker.id) || !common.is_empty();
             if is_addressed {

@@ -24,9 +24,9 @@ use std::time::Duration;
 
 use whimbrel_model::{BrokerEpoch, NodeId};
 
-/// Neighbours that each broker watches, those with the next higher ids: enough to be asked about each broker, and few
-/// enough that the cost for each does not grow with the cluster.
-const NEIGHBOURS: usize = 3;
+/// Neighbours that each broker watches, those with the next higher ids: in clusters of up to eight everybody watches
+/// everybody, and in larger ones the cost for each broker does not grow.
+const NEIGHBOURS: usize = 7;
 
 /// In a row; the first may have met a restart, or an end of the listener alone.
 const REFUSALS_MIN: u32 = 2;

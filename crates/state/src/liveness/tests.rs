@@ -89,14 +89,14 @@ fn suspected(broker: i32, evidence: Evidence) -> Action {
 
 #[test]
 fn everybody_watches_the_controller_and_its_neighbours_and_the_controller_all() {
-    let members: Vec<i32> = (1..=9).collect();
+    let members: Vec<i32> = (1..=20).collect();
     let watched = |own, office| {
         let world = World::new(own, &members, office);
         world.machine.peers.keys().map(|id| id.0).collect::<Vec<_>>()
     };
-    assert_eq!(watched(2, Office::Follower { controller: NodeId(1) }), [1, 3, 4, 5]);
-    assert_eq!(watched(8, Office::None), [1, 2, 9]);
-    assert_eq!(watched(1, Office::Controller), (2..=9).collect::<Vec<_>>());
+    assert_eq!(watched(2, Office::Follower { controller: NodeId(1) }), [1, 3, 4, 5, 6, 7, 8, 9]);
+    assert_eq!(watched(18, Office::None), [1, 2, 3, 4, 5, 19, 20]);
+    assert_eq!(watched(1, Office::Controller), (2..=20).collect::<Vec<_>>());
 }
 
 #[test]
