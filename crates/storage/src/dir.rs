@@ -43,6 +43,9 @@ pub(crate) struct LogDir {
     pub(crate) high_watermarks_changed: AtomicBool,
     pub(crate) recovery_points_changed: AtomicBool,
     pub(crate) log_starts_changed: AtomicBool,
+    /// Held from looking at the three above until the checkpoint is written: all writers of one use one temporary file,
+    /// and who finds its change taken must not go on before it is on the disk.
+    pub(crate) checkpoints: Mutex<()>,
 }
 
 /// Counters since the start.
@@ -94,6 +97,7 @@ impl LogDir {
             high_watermarks_changed: AtomicBool::new(false),
             recovery_points_changed: AtomicBool::new(false),
             log_starts_changed: AtomicBool::new(false),
+            checkpoints: Mutex::new(()),
         })
     }
 

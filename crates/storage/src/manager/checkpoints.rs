@@ -73,6 +73,7 @@ impl LogManager {
 
     fn checkpoint(&self, kind: &Kind) {
         for dir in &self.dirs {
+            let _writing = dir.checkpoints.lock();
             if dir.check_online().is_ok() && (kind.changed)(dir).swap(false, Ordering::AcqRel) {
                 // The error took the directory offline, or the disk is full: then the next pass tries again.
                 if let Err(error) = self.write_checkpoint(dir, kind) {
@@ -134,6 +135,7 @@ impl LogManager {
         sync_logs(dir, &logs, |_| ())?;
         sync_indexes(dir, &touched)?;
         small::sync_dir(dir.path()).map_err(|e| StorageError::io("sync", dir.path(), e))?;
+        let _writing = dir.checkpoints.lock();
         for kind in [&RECOVERY_POINTS, &LOG_STARTS, &HIGH_WATERMARKS] {
             self.write_checkpoint(dir, kind)?;
         }

@@ -204,6 +204,33 @@ fn a_truncation_through_the_manager_lowers_the_recovery_point_on_disk() {
     assert_eq!(text, "0\n1\ntopic 0 30\n");
 }
 
+/// As the fetchers of several leaders do when a broker comes back.
+#[test]
+fn truncations_of_several_threads_write_one_checkpoint_after_the_other() {
+    const ROUNDS: i64 = 40;
+    let dir = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open(dir.path());
+    let truncate_again_and_again = &|partition: i32| {
+        let log = create(&manager, partition, &LogConfig::default());
+        for round in 0..ROUNDS {
+            append(&log, &batch(2, 10, NOW_MS));
+            if !log.flush_up_to(log.log_end_offset()) {
+                while log.flushed_offset() < log.log_end_offset() {
+                    std::thread::yield_now();
+                }
+            }
+            manager.truncate(&[(tp(partition), Offset(round))], NOW_MS).expect("the directory stays in use");
+            append(&log, &batch(1, 10, NOW_MS));
+        }
+    };
+    std::thread::scope(|scope| {
+        for partition in 0..4 {
+            scope.spawn(move || truncate_again_and_again(partition));
+        }
+    });
+    assert_eq!(manager.all().len(), 4);
+}
+
 #[test]
 fn retention_and_flushes_do_not_disturb_each_other() {
     let dir = tempfile::tempdir().expect("a directory");
