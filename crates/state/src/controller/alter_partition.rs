@@ -15,6 +15,7 @@ use super::control::{
     AlterPartitionTopicResult, AlteredPartition, ControllerResponse, IsrMember, LeaderRecoveryState, RequestId,
 };
 use super::election::PartitionState;
+use super::rules::{self, Rule};
 use super::tasks::{Alteration, Task};
 
 /// A request some of whose partitions have no result yet.
@@ -91,13 +92,13 @@ impl Controller {
         if data.leader_epoch < current.leader_epoch {
             return Err(AlterPartitionError::FencedLeaderEpoch);
         }
-        if alteration.broker != current.leader {
+        if alteration.broker != current.leader && rules::holds(Rule::LeaderOnly) {
             return Err(AlterPartitionError::InvalidRequest);
         }
         if is_in_place(current, data) {
             return Ok(None);
         }
-        if data.partition_epoch < current.partition_epoch {
+        if data.partition_epoch < current.partition_epoch && rules::holds(Rule::PartitionEpoch) {
             return Err(AlterPartitionError::StalePartitionEpoch);
         }
         check_form(current, &partition.replicas, data)?;

@@ -16,6 +16,7 @@ use whimbrel_model::{ErrorCode, NodeId, TopicPartition, Uuid};
 
 use super::control::StopReplicaResponse;
 use super::facts::names_of;
+use super::rules::{self, Rule};
 use super::{Controller, Write};
 
 /// How far the deletion of a topic has come.
@@ -145,7 +146,7 @@ impl Controller {
             is_online &= replicas.iter().all(|&replica| self.facts.is_online(replica, &partition));
         }
         let (name, id) = (Arc::clone(&topic.name), topic.id);
-        let next = match (is_online, left.is_empty()) {
+        let next = match (is_online, left.is_empty() || !rules::holds(Rule::ReplicasFirst)) {
             (false, _) => Deletion::Requested { blocked: true },
             (true, true) => {
                 self.outbox.write(Write::DeleteTopic { topic: Arc::clone(&name), id });

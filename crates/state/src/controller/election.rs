@@ -46,6 +46,7 @@
 use whimbrel_model::{BrokerEpoch, ControllerEpoch, LeaderEpoch, NodeId, PartitionEpoch};
 
 use super::control::{IsrMember, LeaderRecoveryState};
+use super::rules::{self, Rule};
 
 /// The committed state of a partition: what its state node in coordination holds, and the node's version.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -143,7 +144,7 @@ impl Standing {
     }
 
     fn has_log_of(&self, member: &IsrMember) -> bool {
-        member.epoch == BrokerEpoch::NONE || self.intact_since <= member.epoch
+        !rules::holds(Rule::Proof) || member.epoch == BrokerEpoch::NONE || self.intact_since <= member.epoch
     }
 
     /// Whether its roles from the time of that incarnation are still in force.
@@ -160,8 +161,9 @@ impl Standing {
     /// Whether a request that names this incarnation as an ISR member means the broker as it is now.
     #[must_use]
     pub fn may_join(&self, epoch: BrokerEpoch) -> bool {
-        self.presence == Presence::Online
-            && (epoch == BrokerEpoch::NONE || (self.running_since <= epoch && epoch <= self.epoch))
+        let is_this = epoch == BrokerEpoch::NONE || (self.running_since <= epoch && epoch <= self.epoch);
+        (self.presence == Presence::Online || !rules::holds(Rule::JoinAlive))
+            && (is_this || !rules::holds(Rule::Incarnation))
     }
 }
 
@@ -200,7 +202,8 @@ impl Circumstances<'_> {
     /// Who stays eligible when the ISR of `current` becomes `isr`.
     #[must_use]
     pub fn eligible_leaders(&self, current: &PartitionState, isr: &[IsrMember]) -> Vec<IsrMember> {
-        if self.isr_min() <= isr.len() {
+        let is_large_enough = self.isr_min() <= isr.len() && rules::holds(Rule::ForgetEligible);
+        if is_large_enough || !rules::holds(Rule::EligibleLeaders) {
             return Vec::new();
         }
         let may_return = |member: &&IsrMember| {
@@ -288,7 +291,9 @@ fn keep_leader(
     // Rather leave a strange state alone than write an ISR without its leader.
     let has_leader = in_sync.contains(&leader);
     let shrinks = in_sync.len() < current.isr.len();
-    let is_large_enough = !current.eligible_leaders.is_empty() && circumstances.isr_min() <= in_sync.len();
+    let is_large_enough = !current.eligible_leaders.is_empty()
+        && circumstances.isr_min() <= in_sync.len()
+        && rules::holds(Rule::ForgetEligible);
     (has_leader && (shrinks || is_large_enough)).then(|| led_by(current, leader, in_sync, circumstances))
 }
 
@@ -342,7 +347,8 @@ fn elect(
         let standing = (circumstances.standing)(member.broker);
         standing.presence == Presence::Online && !standing.has_log_of(member)
     };
-    if circumstances.unclean || current.members().all(has_returned) {
+    let waits = rules::holds(Rule::WaitForMembers) && !current.members().all(has_returned);
+    if circumstances.unclean || !waits {
         if let Some(leader) = elect_uncleanly(current, circumstances) {
             return Some(leader);
         }
@@ -400,7 +406,8 @@ pub fn moved_state(
 ) -> Option<PartitionState> {
     let circumstances = Circumstances { replicas: target, ..*circumstances };
     let isr: Vec<IsrMember> = current.isr.iter().filter(|one| target.contains(&one.broker)).copied().collect();
-    if isr.len() < target.len() || !isr.iter().all(|member| circumstances.holds(member)) {
+    let is_in_sync = isr.len() == target.len() || !rules::holds(Rule::TargetInSync);
+    if !is_in_sync || !isr.iter().all(|member| circumstances.holds(member)) {
         return None;
     }
     let stays = isr.iter().find(|member| member.broker == current.leader).copied();

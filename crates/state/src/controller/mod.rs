@@ -38,6 +38,7 @@ mod facts;
 mod messages;
 mod outbox;
 mod reassignment;
+mod rules;
 mod shutdown;
 mod tasks;
 #[cfg(test)]
@@ -47,7 +48,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use whimbrel_model::{BrokerEpoch, ControllerEpoch, ErrorCode, NodeId, TopicPartition};
+use whimbrel_model::{BrokerEpoch, ControllerEpoch, ErrorCode, NodeId, PartitionEpoch, TopicPartition};
 
 use self::alter_partition::Altering;
 use self::control::{AlterPartitionError, ControllerRequest, LeaderAndIsrResponse, RequestId};
@@ -60,6 +61,7 @@ pub use self::messages::{
 };
 use self::outbox::Outbox;
 use self::reassignment::Reassigning;
+use self::rules::Rule;
 use self::shutdown::ShuttingDown;
 use self::tasks::{ElectionId, Flight, Task};
 
@@ -287,7 +289,7 @@ impl Controller {
     fn tell_all_roles(&mut self, broker: NodeId) {
         for name in self.facts.partitions_on(broker) {
             let Some(partition) = self.facts.partition_mut(&name) else { continue };
-            if partition.in_flight.is_some() {
+            if partition.in_flight.is_some() && rules::holds(Rule::TellSettled) {
                 partition.is_untold = true;
             } else {
                 let is_new = partition.is_new;
@@ -322,6 +324,9 @@ impl Controller {
         loop {
             if self.facts.partition(name).is_none_or(|partition| partition.in_flight.is_some()) {
                 return;
+            }
+            if !rules::holds(Rule::TellSettled) {
+                self.tell_replicas(name);
             }
             if let Some(write) = self.write_for(name) {
                 return self.hand_out(name, write, Flight::Facts);
@@ -372,6 +377,14 @@ impl Controller {
     fn hand_out(&mut self, name: &TopicPartition, write: Write, flight: Flight) {
         if let Some(partition) = self.facts.partition_mut(name) {
             partition.in_flight = Some(flight);
+            if !rules::holds(Rule::WrittenFirst)
+                && let Write::SetState { state, .. } = &write
+            {
+                let partition_epoch = PartitionEpoch(state.partition_epoch.0 + 1);
+                partition.state = Some(PartitionState { partition_epoch, ..state.clone() });
+                partition.is_untold = true;
+                self.tell_replicas(name);
+            }
             self.outbox.write(write);
         }
     }

@@ -1,5 +1,8 @@
 //! Scenarios: inputs go in, the actions come out as lines of text.
 
+mod scenarios;
+mod world;
+
 use whimbrel_model::{
     BrokerEpoch, ControllerEpoch, ErrorCode, LeaderEpoch, NodeId, PartitionEpoch, TopicPartition, Uuid,
 };
