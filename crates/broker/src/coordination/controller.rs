@@ -11,13 +11,12 @@ use tracing::{info, warn};
 use whimbrel_model::{ControllerEpoch, NodeId, PartitionEpoch, TopicPartition, Uuid};
 use whimbrel_state::controller::election::PartitionState;
 use whimbrel_state::controller::{Broker, TopicAssignment, TopicSettings, Write, Written};
-use zookeeper_client::{Client, Error, EventType, MultiWriteError, MultiWriter, OneshotWatcher, Stat};
+use zookeeper_client::{Client, CreateOptions, Error, EventType, MultiWriteError, MultiWriter, OneshotWatcher, Stat};
 
 use super::codec::{ControllerNode, FeatureNode, PartitionStateNode, TopicNode};
 use super::error::CoordinationError;
-use super::nodes::{IN_FLIGHT_MAX, random_uuid};
+use super::nodes::random_uuid;
 use super::registration::Registration;
-use super::session::{EPHEMERAL, PERSISTENT};
 use super::{Coordination, now_ms, paths};
 
 /// Operations in one multi. A request stays far below ZooKeeper's limit of 1 MiB (`jute.maxbuffer`) even with the
@@ -106,7 +105,7 @@ impl Coordination {
         let mut multi = client.new_multi_writer();
         let json = ControllerNode::new(self.registered_id(), now_ms()).encode();
         multi
-            .add_create(paths::CONTROLLER, &json, &EPHEMERAL)
+            .add_create(paths::CONTROLLER, &json, &self.inner.session.ephemeral(paths::CONTROLLER))
             .and_then(|()| multi.add_set_data(paths::CONTROLLER_EPOCH, next.to_string().as_bytes(), Some(version)))
             .map_err(|source| CoordinationError::operation(paths::CONTROLLER, source))?;
         let won = match multi.commit().await {
@@ -250,7 +249,7 @@ impl Coordination {
         names: &[Arc<str>],
     ) -> Result<Vec<Watched<TopicAssignment>>, CoordinationError> {
         let mut topics = Vec::with_capacity(names.len());
-        for chunk in names.chunks(IN_FLIGHT_MAX) {
+        for chunk in names.chunks(self.inner.session.in_flight_max()) {
             let client = self.client();
             let paths: Vec<String> = chunk.iter().map(|name| paths::topic(name)).collect();
             let pending: Vec<_> = paths.iter().map(|path| client.get_and_watch_data(path)).collect();
@@ -351,7 +350,7 @@ impl FencedWriter {
             let client = self.coordination.client();
             let mut multi = self.fenced(&client)?;
             let prepared = match &current {
-                None => multi.add_create(path, &FeatureNode::enabled().encode(), &PERSISTENT),
+                None => multi.add_create(path, &FeatureNode::enabled().encode(), &self.persistent(path)),
                 Some((json, stat)) => match FeatureNode::decode(json).map_err(content)?.to_enable() {
                     None => return Ok(()),
                     Some(node) => multi.add_set_data(path, &node.encode(), Some(stat.version)),
@@ -422,7 +421,7 @@ impl FencedWriter {
             }
         }
         self.set_assignments(assignments, &mut written).await?;
-        for window in states.chunks(OPERATIONS_MAX * IN_FLIGHT_MAX / 2) {
+        for window in states.chunks(OPERATIONS_MAX * self.coordination.inner.session.in_flight_max().div_ceil(2)) {
             self.write_states(window, &mut written).await?;
         }
         Ok(written)
@@ -437,7 +436,7 @@ impl FencedWriter {
             for write in chunk {
                 let needs_parent =
                     matches!(write, Write::CreatePartition { partition, .. } if parents.remove(&partition.topic));
-                add_state_write(&mut multi, write, needs_parent)
+                add_state_write(&mut multi, write, needs_parent, &self.persistent(paths::TOPICS))
                     .map_err(|source| CoordinationError::operation("a partition's state", source))?;
             }
             pending.push((chunk, multi.commit()));
@@ -500,7 +499,7 @@ impl FencedWriter {
             let mut multi = self.fenced(&client)?;
             let json = PartitionStateNode::new(state).encode();
             let prepared = if is_new {
-                multi.add_create(&path, &json, &PERSISTENT)
+                multi.add_create(&path, &json, &self.persistent(&path))
             } else {
                 multi.add_set_data(&path, &json, Some(state.partition_epoch.0))
             };
@@ -515,7 +514,9 @@ impl FencedWriter {
         for path in [paths::partitions(&partition.topic), paths::partition(partition)] {
             let client = self.coordination.client();
             let mut multi = self.fenced(&client)?;
-            multi.add_create(&path, b"", &PERSISTENT).map_err(|source| CoordinationError::operation(&path, source))?;
+            multi
+                .add_create(&path, b"", &self.persistent(&path))
+                .map_err(|source| CoordinationError::operation(&path, source))?;
             if let Outcome::Refused(Error::NoNode) = self.commit(multi, &path).await? {
                 return Ok(false);
             }
@@ -613,6 +614,11 @@ impl FencedWriter {
         Ok(multi)
     }
 
+    /// How a node is created at `path`.
+    fn persistent(&self, path: &str) -> CreateOptions<'static> {
+        self.coordination.inner.session.persistent(path)
+    }
+
     pub(super) async fn commit(&self, mut multi: MultiWriter<'_>, path: &str) -> Result<Outcome, CoordinationError> {
         match multi.commit().await {
             Ok(_) => Ok(Outcome::Done),
@@ -633,14 +639,20 @@ pub(super) enum Outcome {
     Unknown,
 }
 
-fn add_state_write(multi: &mut MultiWriter<'_>, write: &Write, needs_parent: bool) -> Result<(), Error> {
+/// `options`: how nodes below `/brokers/topics` are created.
+fn add_state_write(
+    multi: &mut MultiWriter<'_>,
+    write: &Write,
+    needs_parent: bool,
+    options: &CreateOptions<'_>,
+) -> Result<(), Error> {
     match write {
         Write::CreatePartition { partition, state } => {
             if needs_parent {
-                multi.add_create(&paths::partitions(&partition.topic), b"", &PERSISTENT)?;
+                multi.add_create(&paths::partitions(&partition.topic), b"", options)?;
             }
-            multi.add_create(&paths::partition(partition), b"", &PERSISTENT)?;
-            multi.add_create(&paths::state(partition), &PartitionStateNode::new(state).encode(), &PERSISTENT)
+            multi.add_create(&paths::partition(partition), b"", options)?;
+            multi.add_create(&paths::state(partition), &PartitionStateNode::new(state).encode(), options)
         }
         Write::SetState { partition, state } => {
             let json = PartitionStateNode::new(state).encode();

@@ -8,9 +8,6 @@ use zookeeper_client::{Client, Error, MultiWriteError, Stat};
 use super::error::CoordinationError;
 use super::{Coordination, codec, paths};
 
-/// Requests that are under way at once. The server answers in order, so more would only grow its queue.
-pub(super) const IN_FLIGHT_MAX: usize = 256;
-
 impl Coordination {
     /// Sees to the nodes that every broker creates when it starts. Two round trips on a new cluster, one otherwise.
     pub(super) async fn create_top_level(&self) -> Result<(), CoordinationError> {

@@ -42,10 +42,6 @@ pub struct ConnectSettings {
 /// Pause between attempts to open a session while no server answers.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(200);
 
-/// For the writes of a controller.
-pub(super) const PERSISTENT: CreateOptions<'static> = CreateMode::Persistent.with_acls(Acls::anyone_all());
-pub(super) const EPHEMERAL: CreateOptions<'static> = CreateMode::Ephemeral.with_acls(Acls::anyone_all());
-
 /// How a session was continued.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Renewed {

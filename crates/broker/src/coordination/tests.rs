@@ -316,3 +316,24 @@ async fn an_ensemble_that_went_backwards_is_refused() -> TestResult {
     assert!(ensemble.open(other.path()).await.check_progress().await.is_ok());
     Ok(())
 }
+
+#[tokio::test]
+async fn with_acls_only_brokers_of_the_same_identity_change_anything() -> TestResult {
+    let (ensemble, dir, other) = (Ensemble::start().await, tempfile::tempdir()?, tempfile::tempdir()?);
+    let auth = |credentials: &str| ZooKeeperAuth { scheme: "digest".into(), credentials: credentials.into() };
+    let secured = |credentials| ConnectSettings { auth: Some(auth(credentials)), set_acl: true, ..ensemble.settings() };
+    let coordination = Coordination::open(secured("kafka:secret"), dir.path()).await?;
+    coordination.cluster_id().await?;
+    coordination.register(registration(1, 9092)).await?;
+    coordination.create_topic("t", &partitions(1), &BTreeMap::new()).await?;
+    let writer = elected(&coordination).await?;
+    assert_eq!(writer.write(create("t", 0, &writer).into_iter().collect()).await?.len(), 1);
+
+    for stranger in [ensemble.settings(), secured("kafka:wrong")] {
+        let refused = Coordination::open(stranger, other.path()).await.err().map(|error| error.to_string());
+        assert!(refused.is_some_and(|text| text.contains("whimbrel.zookeeper.auth")));
+    }
+    let same = Coordination::open(secured("kafka:secret"), other.path()).await?;
+    same.register(registration(2, 9093)).await?;
+    Ok(())
+}
