@@ -67,7 +67,7 @@ impl Broker {
         metrics: Arc<Metrics>,
     ) -> Self {
         let metadata = Arc::new(MetadataCache::default());
-        let replicas = Arc::new(ReplicaManager::new(node_id, logs, metadata.clone(), config.replication.lag_max));
+        let replicas = Arc::new(ReplicaManager::new(node_id, logs, metadata.clone(), &config.replication));
         let to_controller = ToController::new(
             node_id,
             config.listeners.control().into(),
@@ -153,6 +153,7 @@ impl Broker {
         match self.config.load().with_dynamic(&dynamic.0, &dynamic.1) {
             Ok(config) => {
                 self.connections.set_limits(ConnectionLimits::from(&config.network));
+                self.replicas.throttles().set_rates(&config.replication);
                 self.default_topic_config.store(Arc::new(config.topics.config.clone()));
                 self.config.store(Arc::new(config));
                 tracing::info!("dynamic broker configuration changed");

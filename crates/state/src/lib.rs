@@ -8,4 +8,5 @@ pub mod fetch_session;
 pub mod group;
 pub mod liveness;
 pub mod partition;
+pub mod replication_quota;
 pub mod timer;

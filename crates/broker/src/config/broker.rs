@@ -169,6 +169,12 @@ pub struct ReplicationConfig {
     pub fetchers_per_leader: u32,
     /// Consumers are sent to a replica in their rack (KIP-392).
     pub rack_aware_reads: bool,
+    /// For throttled replicas, bytes per second; `None`: no bound.
+    pub leader_throttled_rate: Option<u64>,
+    pub follower_throttled_rate: Option<u64>,
+    /// What these rates are measured over.
+    pub quota_samples: usize,
+    pub quota_sample: Duration,
 }
 
 impl BrokerConfig {
@@ -485,7 +491,16 @@ impl Reader<'_> {
             fetch_timeout,
             fetchers_per_leader: self.get(&NUM_REPLICA_FETCHERS)?.size(),
             rack_aware_reads,
+            leader_throttled_rate: self.rate(&LEADER_REPLICATION_THROTTLED_RATE)?,
+            follower_throttled_rate: self.rate(&FOLLOWER_REPLICATION_THROTTLED_RATE)?,
+            quota_samples: self.count(&REPLICATION_QUOTA_WINDOW_NUM)?,
+            quota_sample: Duration::from_secs(self.count(&REPLICATION_QUOTA_WINDOW_SIZE_SECONDS)? as u64),
         })
+    }
+
+    fn rate(&self, setting: &Setting) -> Result<Option<u64>, ConfigError> {
+        let rate = self.get(setting)?.long();
+        Ok(u64::try_from(rate).ok().filter(|_| rate != i64::MAX))
     }
 
     fn offsets(&self) -> Result<OffsetsConfig, ConfigError> {

@@ -286,8 +286,6 @@ pub static FAMILIES: &[Family] = &[
             "max.connection.creation.rate",
             "quota.window.num",
             "quota.window.size.seconds",
-            "replication.quota.window.num",
-            "replication.quota.window.size.seconds",
         ],
     },
     Family {

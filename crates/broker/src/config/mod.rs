@@ -37,4 +37,4 @@ pub use kind::{Kind, Value};
 pub use layers::{Given, Layers, Notice, Source, check_dynamic};
 pub use listeners::{Endpoint, Listeners, SecurityProtocol, host_port};
 pub use setting::{Setting, UpdateMode};
-pub use topic::{CompressionType, TimestampType, TopicConfig};
+pub use topic::{CompressionType, ThrottledReplicas, TimestampType, TopicConfig};

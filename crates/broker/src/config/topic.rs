@@ -34,8 +34,8 @@ pub struct TopicSetting {
 }
 
 const MS: Kind = Kind::Long { min: 0, max: i64::MAX };
-const THROTTLED: &str =
-    "Replicas whose replication is throttled. Kept for Kafka's tools; without effect in this version.";
+const THROTTLED: &str = "Replicas whose copying is held to the broker's `leader.` or `follower.replication.throttled.rate` while they are not \
+     in sync: `partition:broker` separated by commas, or `*` for all. Reassignments set it.";
 const TIERED: &str = "Of tiered storage, which is not part of this version.";
 
 macro_rules! topic_settings {
@@ -157,6 +157,41 @@ pub enum TimestampType {
     LogAppendTime,
 }
 
+/// Which replicas of a topic are throttled.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub enum ThrottledReplicas {
+    #[default]
+    None,
+    All,
+    /// Partition and broker.
+    Some(Vec<(i32, i32)>),
+}
+
+impl ThrottledReplicas {
+    /// What is no `partition:broker` is left out: the value was checked when it was set.
+    fn parse(words: &[String]) -> Self {
+        if words.iter().any(|word| word == "*") {
+            return Self::All;
+        }
+        let pair = |word: &String| {
+            let (partition, broker) = word.split_once(':')?;
+            Some((partition.trim().parse().ok()?, broker.trim().parse().ok()?))
+        };
+        let listed: Vec<_> = words.iter().filter_map(pair).collect();
+        if listed.is_empty() { Self::None } else { Self::Some(listed) }
+    }
+
+    /// Whether the replica of `partition` on `broker` is.
+    #[must_use]
+    pub fn contains(&self, partition: i32, broker: i32) -> bool {
+        match self {
+            Self::None => false,
+            Self::All => true,
+            Self::Some(listed) => listed.contains(&(partition, broker)),
+        }
+    }
+}
+
 /// A topic's settings in force. Numbers that Kafka writes as -1 or 2^63 - 1 for "no limit" are `None`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TopicConfig {
@@ -193,6 +228,10 @@ pub struct TopicConfig {
     pub segment_age_max: Duration,
     pub segment_jitter_max: Duration,
     pub unclean_leader_election: bool,
+    /// Replicas that a leader sends no faster than its throttled rate.
+    pub leader_throttled: ThrottledReplicas,
+    /// Replicas that a follower fetches no faster than its throttled rate.
+    pub follower_throttled: ThrottledReplicas,
     /// The overrides of the topic itself, as given.
     pub overrides: BTreeMap<String, String>,
 }
@@ -236,6 +275,8 @@ impl TopicConfig {
             segment_age_max: get("segment.ms")?.ms(),
             segment_jitter_max: get("segment.jitter.ms")?.ms(),
             unclean_leader_election: get("unclean.leader.election.enable")?.bool(),
+            leader_throttled: ThrottledReplicas::parse(&get("leader.replication.throttled.replicas")?.list()),
+            follower_throttled: ThrottledReplicas::parse(&get("follower.replication.throttled.replicas")?.list()),
             overrides: overrides.clone(),
         };
         config.check_lags(overrides)?;

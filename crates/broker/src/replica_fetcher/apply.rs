@@ -15,7 +15,7 @@ use whimbrel_wire::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
 
 use super::fetcher::Fetcher;
 use crate::purgatory::{Event, Waiter};
-use crate::replica_manager::{Cut, FetchedBatches, FollowerError, Partition};
+use crate::replica_manager::{Cut, FetchedBatches, FollowerError, Partition, Side};
 
 /// The version of ListOffsets that goes with Kafka 3.9's inter-broker protocol.
 const LIST_OFFSETS_VERSION: i16 = 9;
@@ -85,6 +85,10 @@ impl Fetcher {
                 tracked.succeeded();
                 if !fetched.records.is_empty() {
                     tracked.refresh();
+                }
+                tracked.has_caught_up = fetched.high_watermark <= tracked.offset;
+                if tracked.partition.is_throttled(Side::Follower) {
+                    self.shared.replicas.throttles().record(Side::Follower, followed.bytes);
                 }
                 if followed.waits_for_flush {
                     round.unflushed.push(tracked.partition.clone());

@@ -21,6 +21,9 @@ const VERSION: i16 = 17;
 /// The newest that names topics: for those without an id.
 const VERSION_WITHOUT_IDS: i16 = 12;
 
+/// A fetcher that only has throttled partitions looks at their rate this often.
+const THROTTLE_PAUSE: Duration = Duration::from_millis(100);
+
 /// The first pause after a connection that failed; each further one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 
@@ -36,6 +39,8 @@ pub(super) struct Fetcher {
     session: Session,
     pub(super) connection: Option<PeerConnection>,
     pause: Duration,
+    /// Partitions wait for their rate.
+    has_throttled: bool,
 }
 
 /// How a round of fetching ended without an answer.
@@ -59,6 +64,7 @@ impl Fetcher {
             session: Session::default(),
             connection: None,
             pause: FIRST_PAUSE,
+            has_throttled: false,
         }
     }
 
@@ -76,7 +82,9 @@ impl Fetcher {
             let now = Instant::now();
             let wanted = self.wanted(now);
             if wanted.is_empty() {
-                self.rest(self.tracked.values().filter_map(|tracked| tracked.paused_until).min()).await;
+                let paused = self.tracked.values().filter_map(|tracked| tracked.paused_until);
+                let held = self.has_throttled.then(|| now + THROTTLE_PAUSE);
+                self.rest(paused.chain(held).min()).await;
                 continue;
             }
             match self.fetch(wanted).await {
@@ -122,11 +130,18 @@ impl Fetcher {
     /// What to ask for now.
     fn wanted(&mut self, now: Instant) -> BTreeMap<TopicPartition, Wanted> {
         let bytes_max = self.shared.config.fetch_partition_bytes_max;
+        let (throttles, mut has_throttled) = (self.shared.replicas.throttles(), false);
         let ready = self.tracked.iter_mut().filter_map(|(key, tracked)| {
+            if tracked.is_held_back(throttles) {
+                has_throttled = true;
+                return None;
+            }
             let wanted = tracked.is_ready(now).then(|| tracked.wanted(bytes_max))?;
             Some((key.clone(), wanted))
         });
-        ready.collect()
+        let wanted = ready.collect();
+        self.has_throttled = has_throttled;
+        wanted
     }
 
     /// Until `deadline` or until there are orders.

@@ -8,7 +8,7 @@ use whimbrel_model::{LeaderEpoch, Offset};
 use whimbrel_wire::fetch::FetchPartition;
 
 use super::session::Wanted;
-use crate::replica_manager::Partition;
+use crate::replica_manager::{Partition, Side, Throttles};
 
 /// The first pause after a failure. A leader that was just elected is often ready a moment later.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -24,6 +24,8 @@ pub(super) struct Tracked {
     /// Not to be asked for before.
     pub paused_until: Option<Instant>,
     pause: Duration,
+    /// The leader's high watermark was not above this log's end when it answered last.
+    pub has_caught_up: bool,
     /// Not to be asked for until the controller says more.
     pub has_stopped: bool,
 }
@@ -32,7 +34,16 @@ impl Tracked {
     /// Begins at the end of the log.
     pub fn new(partition: Arc<Partition>, epoch: LeaderEpoch) -> Self {
         let (offset, last_fetched) = (partition.log.log_end_offset(), partition.latest_epoch());
-        Self { partition, epoch, offset, last_fetched, paused_until: None, pause: FIRST_PAUSE, has_stopped: false }
+        Self {
+            partition,
+            epoch,
+            offset,
+            last_fetched,
+            paused_until: None,
+            pause: FIRST_PAUSE,
+            has_caught_up: false,
+            has_stopped: false,
+        }
     }
 
     /// Reads again where the log ends.
@@ -50,6 +61,11 @@ impl Tracked {
     pub fn back_off(&mut self, now: Instant, longest: Duration) {
         self.paused_until = Some(now + self.pause.min(longest));
         self.pause = (self.pause * 2).min(longest.max(FIRST_PAUSE));
+    }
+
+    /// Whether it has to wait, since it is throttled, lags, and the rate is used up.
+    pub fn is_held_back(&self, throttles: &Throttles) -> bool {
+        !self.has_caught_up && self.partition.is_throttled(Side::Follower) && throttles.is_exceeded(Side::Follower)
     }
 
     /// Whether it is to be asked for now.

@@ -4,6 +4,7 @@ mod control;
 mod errors;
 mod isr;
 mod partition;
+mod throttle;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,8 +26,9 @@ pub use partition::{
     FetchRead, FetchedBatches, FollowerError, FollowerReads, InSyncReplica, Isolation, IsrChanges, IsrProposal,
     Offsets, Partition, ReadableBy, Registration, RequiredAcks, Standing, TimestampQuery,
 };
+pub use throttle::{Side, Throttles};
 
-use crate::config::{CompressionType, TimestampType, TopicConfig};
+use crate::config::{CompressionType, ReplicationConfig, TimestampType, TopicConfig};
 use crate::metadata_cache::MetadataCache;
 use crate::time;
 
@@ -66,15 +68,16 @@ struct HostedTopic {
 }
 
 impl ReplicaManager {
-    /// `lag_max` is `replica.lag.time.max.ms`.
-    pub fn new(own: NodeId, logs: Arc<LogManager>, metadata: Arc<MetadataCache>, lag_max: Duration) -> Self {
+    pub fn new(own: NodeId, logs: Arc<LogManager>, metadata: Arc<MetadataCache>, config: &ReplicationConfig) -> Self {
         let control = Mutex::new(Epochs { controller: ControllerEpoch(-1), broker: BrokerEpoch(-1) });
         let (sender, proposals) = mpsc::unbounded_channel();
-        let lag_max_ms = i64::try_from(lag_max.as_millis()).unwrap_or(i64::MAX);
+        let lag_max_ms = i64::try_from(config.lag_max.as_millis()).unwrap_or(i64::MAX);
+        let throttles = Throttles::new(config);
         let cluster = Arc::new(Cluster {
             own,
             metadata: metadata.clone(),
             lag_max_ms,
+            throttles,
             proposals: sender,
             isr_changes: IsrChanges::default(),
         });
@@ -91,6 +94,11 @@ impl ReplicaManager {
     /// In-sync sets that shrank and that grew since the start.
     pub fn isr_changes(&self) -> (u64, u64) {
         self.cluster.isr_changes.counts()
+    }
+
+    /// The rates of throttled replicas.
+    pub fn throttles(&self) -> &Throttles {
+        &self.cluster.throttles
     }
 
     /// This broker.

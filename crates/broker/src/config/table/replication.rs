@@ -37,4 +37,20 @@ settings! {
         .doc("Which replica consumers are sent to (KIP-392): \
               `org.apache.kafka.common.replica.RackAwareReplicaSelector` for one in the consumer's `client.rack`; \
               `org.apache.kafka.common.replica.LeaderSelector`, or nothing, for the leader.");
+
+    LEADER_REPLICATION_THROTTLED_RATE = Setting::long("leader.replication.throttled.rate", 0)
+        .default("9223372036854775807").cluster_wide()
+        .doc("The bytes per second that this broker sends for throttled replicas of partitions that it leads. Set it as a \
+              dynamic setting for the time of a reassignment.");
+
+    FOLLOWER_REPLICATION_THROTTLED_RATE = Setting::long("follower.replication.throttled.rate", 0)
+        .default("9223372036854775807").cluster_wide()
+        .doc("The bytes per second that this broker fetches for its throttled replicas. Set it as a dynamic setting for \
+              the time of a reassignment.");
+
+    REPLICATION_QUOTA_WINDOW_NUM = Setting::int("replication.quota.window.num", 1).default("11")
+        .doc("How many samples the throttled rates are measured over.");
+
+    REPLICATION_QUOTA_WINDOW_SIZE_SECONDS = Setting::int("replication.quota.window.size.seconds", 1).default("1")
+        .doc("How long one such sample is, in seconds.");
 }

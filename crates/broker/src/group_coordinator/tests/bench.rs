@@ -40,8 +40,7 @@ impl Bench {
         let config = BrokerConfig::resolve(layers).unwrap();
         let (logs, _) = LogManager::open(LogManagerConfig::new(config.log.dirs.clone()), 0).unwrap();
         let metadata = Arc::new(MetadataCache::default());
-        let replicas =
-            Arc::new(ReplicaManager::new(NodeId(1), logs.clone(), metadata.clone(), Duration::from_secs(30)));
+        let replicas = Arc::new(ReplicaManager::new(NodeId(1), logs.clone(), metadata.clone(), &config.replication));
         logs.set_listener(Arc::new(FlushedTo(replicas.clone())));
         let groups = GroupCoordinator::new(&config, metadata, Handle::current());
         let bench = Self { groups, config, replicas, logs, _dir: dir };

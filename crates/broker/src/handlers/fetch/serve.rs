@@ -14,7 +14,9 @@ use super::FetchedBy;
 use super::preferred::Preference;
 use crate::Broker;
 use crate::purgatory::{Event, Waiter};
-use crate::replica_manager::{FetchRead, FollowerReads, Isolation, Offsets, Partition, ReadableBy, Registration};
+use crate::replica_manager::{
+    FetchRead, FollowerReads, Isolation, Offsets, Partition, ReadableBy, Registration, ReplicaManager, Side,
+};
 
 /// A high watermark that moved is news for a waiting follower, but not worth an answer of its own while records keep
 /// coming: those carry it. So it waits for them this long.
@@ -81,6 +83,7 @@ impl Served {
 /// One fetch while it is served.
 pub(super) struct Fetcher {
     partitions: Vec<(FetchPartition, Result<Arc<Partition>, ErrorCode>)>,
+    replicas: Arc<ReplicaManager>,
     fetched_by: FetchedBy,
     readable_by: ReadableBy,
     isolation: Isolation,
@@ -110,6 +113,7 @@ impl Fetcher {
         let is_open = FOLLOWERS_READABLE_FROM <= context.version && !fetched_by.is_replica();
         Self {
             partitions,
+            replicas: broker.replicas.clone(),
             fetched_by,
             readable_by: if is_open { ReadableBy::AnyReplica } else { ReadableBy::Leader },
             isolation: match (fetched_by, request.isolation_level) {
@@ -231,12 +235,20 @@ impl Fetcher {
                 // The log was cut back below the fetcher: it has to be told.
                 return true;
             }
+            if self.is_held_back(partition) {
+                continue;
+            }
             let upper = partition.offsets(self.isolation).upper();
             let limit = positive(params.partition_bytes_max) as u64;
             available += partition.log.bytes_between(params.fetch_offset, upper).min(limit);
         }
         // At least one byte, so that `min.bytes=0` with nothing there does not read in circles.
         (self.bytes_min.max(1) as u64) <= available
+    }
+
+    /// A throttled follower that is not in sync gets nothing while the rate is used up.
+    fn is_held_back(&self, partition: &Partition) -> bool {
+        matches!(self.fetched_by, FetchedBy::Replica(follower, _) if partition.holds_back(follower))
     }
 
     async fn read_all(&self, verdicts: Vec<Option<Found>>) -> Vec<Found> {
@@ -284,10 +296,18 @@ impl Fetcher {
         if let Some(replica) = self.preference.as_ref().and_then(|it| it.replica_for(partition, params.fetch_offset)) {
             return Found::Preferred { replica, offsets: partition.offsets(Isolation::ReadCommitted) };
         }
-        let bytes_max = positive(params.partition_bytes_max).min(bytes_left);
+        let (bytes_max, min_one_batch) = match self.is_held_back(partition) {
+            true => (0, false),
+            false => (positive(params.partition_bytes_max).min(bytes_left), min_one_batch),
+        };
         let reader = (params.current_leader_epoch, self.readable_by);
         match partition.fetch(params.fetch_offset, reader, self.isolation, bytes_max, min_one_batch).await {
-            Ok(read) => Found::Read(read),
+            Ok(read) => {
+                if self.fetched_by.is_replica() && partition.is_throttled(Side::Leader) {
+                    self.replicas.throttles().record(Side::Leader, read.records.len() as u64);
+                }
+                Found::Read(read)
+            }
             Err(error) => {
                 if error.is_storage() {
                     tracing::warn!(partition = %partition.topic_partition, "fetch failed: {error}");

@@ -22,6 +22,7 @@ pub use standing::{IsrChanges, Standing};
 use crate::config::TopicConfig;
 use crate::metadata_cache::MetadataCache;
 use crate::purgatory::{self, Event, Waiter, WatchList, Watched};
+use crate::replica_manager::throttle::{Side, Throttles};
 use crate::time;
 
 /// A waiter's place on the list of one partition.
@@ -41,6 +42,7 @@ pub struct Cluster {
     pub metadata: Arc<MetadataCache>,
     /// `replica.lag.time.max.ms`.
     pub lag_max_ms: i64,
+    pub throttles: Throttles,
     /// Where changes of in-sync sets go.
     pub proposals: mpsc::UnboundedSender<IsrProposal>,
     pub isr_changes: IsrChanges,
@@ -161,6 +163,23 @@ impl Partition {
         self.log.set_config(log);
         // A topic that no longer flushes each message commits at once what waited for that.
         self.advance_high_watermark(&self.replica.read());
+    }
+
+    /// Whether the topic wants this replica to be copied no faster than the throttled rate.
+    pub fn is_throttled(&self, side: Side) -> bool {
+        let config = self.config.load();
+        let throttled = match side {
+            Side::Leader => &config.leader_throttled,
+            Side::Follower => &config.follower_throttled,
+        };
+        throttled.contains(self.topic_partition.partition, self.cluster.own.0)
+    }
+
+    /// Whether a follower that is not in sync has to wait, since it is throttled and the rate is used up.
+    pub fn holds_back(&self, follower: NodeId) -> bool {
+        self.is_throttled(Side::Leader)
+            && self.replica.read().lead().is_some_and(|leader| !leader.isr().contains(&follower))
+            && self.cluster.throttles.is_exceeded(Side::Leader)
     }
 
     fn flushes_each_message(&self) -> bool {
