@@ -66,9 +66,10 @@ pub async fn handle(context: &RequestContext, request: MetadataRequest, version:
     }
 }
 
-/// A client asks for metadata when it loses its connection to a leader, and does so sooner than any controller can move
-/// the leadership. Told the old leader it asks again after its back-off only, which is up to a second: so whoever asks
-/// for what a broker leads that has just vanished waits for the controller's word, for a moment.
+/// A client asks for metadata when it loses its connection to a leader, or its patience with one, and does so sooner than
+/// any controller can move the leadership. Told the old leader it asks again after its back-off only, which is up to a
+/// second: so whoever asks for what a broker leads that has just vanished or fallen silent waits for the controller's
+/// word, for a moment.
 async fn await_new_leaders(broker: &Broker, wanted: &Wanted) {
     let Some(liveness) = broker.liveness() else { return };
     let deadline = Instant::now() + NEW_LEADERS_WAIT;

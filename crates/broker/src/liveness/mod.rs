@@ -57,9 +57,12 @@ impl Monitor {
         self.machine.lock().sightings(self.now(), brokers)
     }
 
-    /// The brokers whose connection has just ended, for whatever reason: news of other leaders may follow in a moment.
+    /// The brokers whose connection has just ended, for whatever reason, and those that are silent for a while: news of
+    /// other leaders may follow in a moment.
     pub fn doubted(&self) -> BTreeSet<NodeId> {
-        self.links.ended()
+        let mut doubted = self.links.ended();
+        doubted.extend(self.machine.lock().undecided(self.now()));
+        doubted
     }
 
     /// How many brokers this one has reported as gone, and not yet as back.

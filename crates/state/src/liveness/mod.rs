@@ -193,6 +193,14 @@ impl Liveness {
         silent.map(|(id, _)| *id).collect()
     }
 
+    /// The silent brokers about which a decision is near: others may lead in a moment what they lead.
+    #[must_use]
+    pub fn undecided(&self, now: Duration) -> Vec<NodeId> {
+        let silence = self.options.silence;
+        let near = silence / 2..silence * 2;
+        self.peers.iter().filter(|(_, peer)| near.contains(&peer.silent_for(now))).map(|(id, _)| *id).collect()
+    }
+
     /// What this broker sees of those that another asks about. Who is not watched is left out.
     #[must_use]
     pub fn sightings(&self, now: Duration, brokers: &[NodeId]) -> Vec<Sighting> {
