@@ -32,6 +32,9 @@ impl Log {
             return 0;
         }
         let state = self.state.lock();
+        if let Some(bytes) = state.tail.as_ref().and_then(|tail| tail.bytes_from(from.0)) {
+            return bytes;
+        }
         let Some(first) = state.segment_index(from.0) else { return 0 };
         let last = state.segment_index(to.0 - 1).unwrap_or(first);
         let mut bytes: u64 = state.segments.get(first..=last).unwrap_or_default().iter().map(|s| s.size()).sum();

@@ -65,6 +65,8 @@ impl TailBudget {
 struct Kept {
     base: i64,
     last: i64,
+    /// Bytes that were ever added, up to the end of this batch.
+    end_bytes: u64,
     bytes: Bytes,
 }
 
@@ -87,7 +89,8 @@ impl Tail {
         let size = pieces.iter().map(|piece| piece.len()).sum();
         let mut bytes = Vec::with_capacity(size);
         pieces.iter().for_each(|piece| bytes.extend_from_slice(piece));
-        self.batches.push_back(Kept { base: meta.base, last: meta.last, bytes: bytes.into() });
+        let end_bytes = self.end_bytes() + size as u64;
+        self.batches.push_back(Kept { base: meta.base, last: meta.last, end_bytes, bytes: bytes.into() });
         self.bytes += size;
         self.budget.used_bytes.fetch_add(size, Ordering::Relaxed);
         self.patience_bytes = self.patience_bytes.saturating_sub(size);
@@ -99,13 +102,27 @@ impl Tail {
         }
     }
 
+    fn end_bytes(&self) -> u64 {
+        self.batches.back().map_or(0, |last| last.end_bytes)
+    }
+
+    /// The batch that holds `from`, or the next one if none does, by its place in `batches`. `None` if it is not here.
+    fn find(&self, from: i64) -> Option<(usize, &Kept)> {
+        let at = self.batches.partition_point(|kept| kept.last < from);
+        let kept = self.batches.get(at)?;
+        // Before the first batch there may be others that are not here.
+        (kept.base <= from || at != 0).then_some((at, kept))
+    }
+
+    /// Bytes from the batch that holds `from` to the log's end; `None` if that batch is not here.
+    pub(super) fn bytes_from(&self, from: i64) -> Option<u64> {
+        let (_, first) = self.find(from)?;
+        Some(self.end_bytes() - first.end_bytes + first.bytes.len() as u64)
+    }
+
     /// As [`Log::read`]; `None` if the batch that holds `from` is not here.
     fn read(&self, from: i64, upper: i64, max_bytes: usize, min_one_batch: bool) -> Option<ReadResult> {
-        let at = self.batches.partition_point(|kept| kept.last < from);
-        let first = self.batches.get(at)?;
-        if from < first.base && at == 0 {
-            return None;
-        }
+        let (at, first) = self.find(from)?;
         let mut result = ReadResult {
             records: Slices::default(),
             next_offset: Offset(from),
@@ -223,6 +240,7 @@ mod tests {
         let tail = tail(&budget, &[(10, 12, 100), (13, 13, 50), (14, 20, 200)]);
         assert!(tail.read(9, 21, 1000, true).is_none());
         assert!(tail.read(21, 21, 1000, true).is_none());
+        assert_eq!((tail.bytes_from(9), tail.bytes_from(11), tail.bytes_from(13)), (None, Some(350), Some(250)));
         let read = |from, upper, max, one| tail.read(from, upper, max, one).map(|r| (r.records.len(), r.next_offset.0));
         assert_eq!(read(11, 21, 1000, true), Some((350, 21)));
         assert_eq!(read(13, 14, 1000, true), Some((50, 14)));
