@@ -83,6 +83,7 @@ impl Controller {
             let topic = response.topics.iter().find(|topic| topic.name == partition.topic)?;
             topic.partitions.iter().find(|result| result.index == partition.partition).map(|result| result.error)
         };
+        self.moved_replicas_stopped(broker, deleted);
         for partition in deleted {
             let error = if response.error.is_ok() { error_of(partition).unwrap_or_default() } else { response.error };
             if error == ErrorCode::None {

@@ -47,21 +47,15 @@ impl Controller {
     pub(super) fn elect_leaders(&mut self, id: RequestId, request: ElectLeadersRequest) {
         let is_for_all = request.partitions.is_none();
         let partitions = request.partitions.unwrap_or_else(|| self.facts.all_partitions());
-        self.start_elections(Caller::Request(id), request.kind, partitions, is_for_all);
+        self.start_elections(Caller::Request(id), request.kind, &partitions, is_for_all);
     }
 
     /// The legacy znode lists partitions for a preferred election.
-    pub(super) fn preferred_election_requested(&mut self, partitions: Vec<TopicPartition>) {
+    pub(super) fn preferred_election_requested(&mut self, partitions: &[TopicPartition]) {
         self.start_elections(Caller::Node, ElectionKind::Preferred, partitions, false);
     }
 
-    fn start_elections(
-        &mut self,
-        caller: Caller,
-        kind: ElectionKind,
-        partitions: Vec<TopicPartition>,
-        is_for_all: bool,
-    ) {
+    fn start_elections(&mut self, caller: Caller, kind: ElectionKind, partitions: &[TopicPartition], is_for_all: bool) {
         let election = ElectionId(self.next_election);
         self.next_election += 1;
         let pending = |partition: &TopicPartition| PartitionOutcome {
@@ -167,7 +161,7 @@ impl Controller {
             self.next_balance = Some(now + balance.interval);
             let partitions = self.imbalanced(balance.percentage);
             if !partitions.is_empty() {
-                self.start_elections(Caller::Balance, ElectionKind::Preferred, partitions, false);
+                self.start_elections(Caller::Balance, ElectionKind::Preferred, &partitions, false);
             }
         }
     }

@@ -256,22 +256,22 @@ pub fn next_state(current: &PartitionState, circumstances: &Circumstances<'_>) -
         && circumstances.replicas.contains(&leader.broker)
     {
         match standing.presence {
-            Presence::Online => return keep_leader(current, leader, in_sync, circumstances),
+            Presence::Online => return keep_leader(current, leader, &in_sync, circumstances),
             Presence::ShuttingDown => {
                 let Some((leader, isr)) = elect_in_sync(&in_sync, &[], circumstances) else {
-                    return keep_leader(current, leader, vec![leader], circumstances);
+                    return keep_leader(current, leader, &[leader], circumstances);
                 };
-                return Some(led_by(current, leader, isr, circumstances));
+                return Some(led_by(current, leader, &isr, circumstances));
             }
             // It may be alive: without anybody to take over, nothing is gained by deposing it.
             Presence::Suspected => {
                 let (leader, isr) = elect_in_sync(&in_sync, &current.eligible_leaders, circumstances)?;
-                return Some(led_by(current, leader, isr, circumstances));
+                return Some(led_by(current, leader, &isr, circumstances));
             }
             Presence::DirectoryFailed | Presence::Offline => {}
         }
     }
-    elect(current, leader, in_sync, circumstances)
+    elect(current, leader, &in_sync, circumstances)
 }
 
 /// The recorded incarnation of the leader. One that is missing from its own ISR was written by no controller we know.
@@ -285,7 +285,7 @@ fn leader_member(current: &PartitionState) -> Option<IsrMember> {
 fn keep_leader(
     current: &PartitionState,
     leader: IsrMember,
-    in_sync: Vec<IsrMember>,
+    in_sync: &[IsrMember],
     circumstances: &Circumstances<'_>,
 ) -> Option<PartitionState> {
     // Rather leave a strange state alone than write an ISR without its leader.
@@ -301,10 +301,10 @@ fn keep_leader(
 fn led_by(
     current: &PartitionState,
     leader: IsrMember,
-    isr: Vec<IsrMember>,
+    isr: &[IsrMember],
     circumstances: &Circumstances<'_>,
 ) -> PartitionState {
-    let eligible_leaders = circumstances.eligible_leaders(current, &isr);
+    let eligible_leaders = circumstances.eligible_leaders(current, isr);
     let isr = isr.iter().map(|member| circumstances.current(member)).collect();
     let state = current.succeed(leader.broker, isr, circumstances.controller_epoch);
     PartitionState { eligible_leaders, ..state }
@@ -328,7 +328,7 @@ fn elect_in_sync(
 fn elect(
     current: &PartitionState,
     leader: Option<IsrMember>,
-    in_sync: Vec<IsrMember>,
+    in_sync: &[IsrMember],
     circumstances: &Circumstances<'_>,
 ) -> Option<PartitionState> {
     // A leader that was restarted takes its time; whoever was not is ready at once.
@@ -340,18 +340,18 @@ fn elect(
     if let Some(leader) = leader.filter(|leader| in_sync.contains(leader)) {
         return keep_leader(current, leader, in_sync, circumstances);
     }
-    if let Some((leader, isr)) = elect_in_sync(&in_sync, &current.eligible_leaders, circumstances) {
-        return Some(led_by(current, leader, isr, circumstances));
+    if let Some((leader, isr)) = elect_in_sync(in_sync, &current.eligible_leaders, circumstances) {
+        return Some(led_by(current, leader, &isr, circumstances));
     }
     let has_returned = |member: &IsrMember| {
         let standing = (circumstances.standing)(member.broker);
         standing.presence == Presence::Online && !standing.has_log_of(member)
     };
     let waits = rules::holds(Rule::WaitForMembers) && !current.members().all(has_returned);
-    if circumstances.unclean || !waits {
-        if let Some(leader) = elect_uncleanly(current, circumstances) {
-            return Some(leader);
-        }
+    if (circumstances.unclean || !waits)
+        && let Some(state) = elect_uncleanly(current, circumstances)
+    {
+        return Some(state);
     }
     leader.map(|leader| without_leader(current, leader, circumstances))
 }
@@ -412,7 +412,7 @@ pub fn moved_state(
     }
     let stays = isr.iter().find(|member| member.broker == current.leader).copied();
     let leader = stays.or_else(|| circumstances.first_of(&isr))?;
-    Some(led_by(current, leader, isr, &circumstances))
+    Some(led_by(current, leader, &isr, &circumstances))
 }
 
 fn led_by_member(

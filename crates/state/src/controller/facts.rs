@@ -33,6 +33,8 @@ pub(super) struct Partition {
     pub(super) are_adding_new: bool,
     /// It has moved, and coordination still lists the replicas that are gone.
     pub(super) owes_assignment: bool,
+    /// The replicas that are to be deleted before coordination forgets them.
+    pub(super) stopping: BTreeSet<NodeId>,
     /// Its replicas were never told of it: they may create their logs.
     pub(super) is_new: bool,
 }
@@ -220,6 +222,11 @@ impl Facts {
     /// The partitions that have a replica on one of these brokers, without a state or with one.
     pub(super) fn assigned_to(&self, brokers: &BTreeSet<NodeId>) -> Vec<TopicPartition> {
         self.partitions_where(|_, partition| partition.replicas.iter().any(|replica| brokers.contains(replica)))
+    }
+
+    /// The partitions that have moved and wait for a replica on this broker to be deleted.
+    pub(super) fn stopping_on(&self, broker: NodeId) -> Vec<TopicPartition> {
+        self.partitions_where(|_, partition| partition.stopping.contains(&broker))
     }
 
     pub(super) fn partitions_with_state(&self) -> Vec<TopicPartition> {

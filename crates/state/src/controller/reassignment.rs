@@ -9,8 +9,8 @@
 //!
 //! The assignment in coordination keeps the original replicas until the very end, so that the next controller can go on
 //! from any step: it finds the lists of replicas that are added and removed, and either moves on or, with all targets in
-//! sync, repeats the last steps. Replicas that are to be removed are stopped once; a broker that is away then keeps a
-//! stray log, as with Kafka. A deletion of the topic ends its reassignments: all replicas, old and new, are deleted.
+//! sync, repeats the last steps. It forgets the replicas that go only when live brokers have answered that they are deleted;
+//! a broker that is away then keeps a stray log, as with Kafka. A deletion of the topic ends its reassignments: all replicas, old and new, are deleted.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -278,6 +278,9 @@ impl Controller {
     pub(super) fn last_assignment(&self, name: &TopicPartition) -> Option<Write> {
         let topic = self.facts.topic(&name.topic).filter(|topic| topic.deletion.is_none())?;
         let partition = topic.partitions.get(&name.partition).filter(|partition| partition.owes_assignment)?;
+        if !partition.stopping.is_empty() {
+            return None;
+        }
         let assignment = PartitionAssignment {
             index: name.partition,
             replicas: partition.replicas.clone(),
@@ -297,8 +300,37 @@ impl Controller {
         partition.adding_replicas.clear();
         partition.removing_replicas.clear();
         partition.owes_assignment = true;
-        for replica in removed {
+        // Those that are away are not waited for: they may never come back.
+        let alive: Vec<NodeId> = removed.into_iter().filter(|&one| self.facts.broker(one).is_some()).collect();
+        for &replica in &alive {
             self.outbox.stop(replica, name.clone(), epoch, true);
+        }
+        if let Some(partition) = self.facts.partition_mut(name) {
+            partition.stopping = alive.into_iter().collect();
+        }
+    }
+
+    /// A broker has answered that it deleted these, or could not: either way it is not asked again.
+    pub(super) fn moved_replicas_stopped(&mut self, broker: NodeId, stopped: &[TopicPartition]) {
+        for name in stopped {
+            if self.facts.partition_mut(name).is_some_and(|partition| partition.stopping.remove(&broker)) {
+                self.settle(name);
+            }
+        }
+    }
+
+    /// A broker is gone, and what it was asked with it. If it has come back it is asked again.
+    pub(super) fn stop_moved_replicas_again(&mut self, broker: NodeId) {
+        let is_back = self.facts.broker(broker).is_some();
+        for name in self.facts.stopping_on(broker) {
+            let Some(partition) = self.facts.partition_mut(&name) else { continue };
+            let epoch = partition.state.as_ref().map_or(LeaderEpoch::NONE, |state| state.leader_epoch);
+            if is_back {
+                self.outbox.stop(broker, name, epoch, true);
+            } else {
+                partition.stopping.remove(&broker);
+                self.settle(&name);
+            }
         }
     }
 }

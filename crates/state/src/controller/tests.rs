@@ -1,6 +1,7 @@
 //! Scenarios: inputs go in, the actions come out as lines of text.
 
 mod scenarios;
+mod steps;
 mod world;
 
 use whimbrel_model::{

@@ -126,7 +126,9 @@ impl World {
             }
             "powerloss" => {
                 let lost = node(command.word(1));
-                self.holders.values_mut().for_each(|holders| drop(holders.remove(&lost)));
+                for holders in self.holders.values_mut() {
+                    holders.remove(&lost);
+                }
             }
             "topic" => self.create(&command),
             "partitions" => self.add_partition(&command),
@@ -311,6 +313,49 @@ impl World {
         let again = if how == "lost" { writes } else { Vec::new() };
         let found = again.iter().filter_map(|write| self.find(write)).collect();
         self.feed(Input::Written(if how == "lost" { found } else { written }));
+    }
+
+    /// Does the next thing that would happen by itself: a write and its result, the answers of brokers, a follower that
+    /// has caught up. False when there is nothing.
+    pub(super) fn step(&mut self) -> bool {
+        let Some(office) = self.offices.first_mut() else { return false };
+        if !office.pending.is_empty() {
+            let write = office.pending.remove(0);
+            let written = self.apply(&write);
+            self.feed(Input::Written(written.into_iter().collect()));
+            return true;
+        }
+        if !self.stops.is_empty() {
+            self.answer_stops(false);
+            return true;
+        }
+        self.catch_up()
+    }
+
+    /// A live replica that is not in sync joins the ISR.
+    fn catch_up(&mut self) -> bool {
+        let joins = self.znodes.states.iter().find_map(|(name, state)| {
+            let leader = self.brokers.get(&state.leader)?;
+            let topic = self.znodes.topics.get(&name.topic)?;
+            let assigned = topic.partitions.iter().find(|one| one.index == name.partition)?;
+            let is_behind =
+                |replica: &&NodeId| self.logs.contains(&(**replica, name.clone())) && !state.has_in_isr(**replica);
+            let joiner = assigned.replicas.iter().filter(is_behind).find_map(|id| self.brokers.get(id))?;
+            let isr: Vec<String> = state.isr.iter().map(|one| format!("{}@{}", one.broker, one.epoch)).collect();
+            Some(format!(
+                "alter {name} by={}@{} epoch={} at={} isr={},{}@{}",
+                leader.id,
+                leader.epoch,
+                state.leader_epoch,
+                state.partition_epoch,
+                isr.join(","),
+                joiner.id,
+                joiner.epoch
+            ))
+        });
+        let Some(command) = joins else { return false };
+        self.run(&command);
+        self.pending() != 0
     }
 
     /// Makes one pending write and keeps its result from the controller, as if it had died then.
