@@ -169,6 +169,13 @@ part_cluster() {
   "$PYTHON" -m cluster "$@"
 }
 
+part_cluster_guide() {
+  need_python
+  need_kafka_jars
+  need_whimbrel
+  "$PYTHON" -m cluster.guide
+}
+
 part_cluster_tools() {
   need_cluster
   "$PYTHON" -m cluster.check_tools "$@"
