@@ -42,6 +42,10 @@ impl ControlledBroker for Broker {
         self.roles_changed(&changes, &[]);
         response
     }
+
+    fn lets_others_lead(&self) -> bool {
+        self.liveness().is_some_and(|monitor| monitor.is_cut_off())
+    }
 }
 
 impl Broker {

@@ -15,6 +15,7 @@ mod term;
 #[cfg(test)]
 mod tests;
 
+use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,6 +33,9 @@ pub use self::stats::ControllerStats;
 use crate::coordination::{Coordination, CoordinationError, Election, FencedWriter, Watched};
 use crate::interbroker::PeerOptions;
 
+/// How long a broker that hears too few others leaves an open office to them. They stand for it at once.
+const COURTESY: Duration = Duration::from_secs(2);
+
 /// Pause before standing again after an election or a term that failed for a reason of our own.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
@@ -40,6 +44,11 @@ pub trait ControlledBroker: Send + Sync + 'static {
     fn become_leader_or_follower(&self, request: LeaderAndIsrRequest) -> LeaderAndIsrResponse;
     fn update_metadata(&self, request: UpdateMetadataRequest) -> UpdateMetadataResponse;
     fn stop_replicas(&self, request: StopReplicaRequest) -> StopReplicaResponse;
+
+    /// Whether other brokers are better placed to be controller, and are to be let go first.
+    fn lets_others_lead(&self) -> bool {
+        false
+    }
 }
 
 /// What the controller needs of the broker's configuration.
@@ -178,7 +187,8 @@ pub fn start(
     let driver = Driver {
         coordination,
         settings,
-        _local: local,
+        local,
+        has_waited: false,
         stats,
         receiver,
         view: sender,
@@ -192,8 +202,10 @@ struct Driver {
     stats: ControllerStats,
     coordination: Coordination,
     settings: ControllerSettings,
-    /// Kept for the receiver, which does not: the broker holds a handle to it.
-    _local: Arc<dyn ControlledBroker>,
+    /// The receiver has no hold on it: the broker has a handle to that.
+    local: Arc<dyn ControlledBroker>,
+    /// Others were let go first in the election that is on.
+    has_waited: bool,
     receiver: ControlReceiver,
     view: watch::Sender<ControllerView>,
     /// The registered brokers, as a term reads them.
@@ -234,8 +246,13 @@ impl Driver {
         // What came for an earlier term is answered by dropping it.
         while requests.try_recv().is_ok() {}
         let (holder, change) = self.coordination.watch_controller().await?.split();
+        self.has_waited &= holder.is_none();
         match holder {
             Some(id) => self.follow(id, change, sessions, requests).await,
+            None if self.local.lets_others_lead() && !mem::replace(&mut self.has_waited, true) => {
+                info!("this broker hears too few others to stand for controller at once");
+                tokio::time::sleep(COURTESY).await;
+            }
             None => match self.coordination.elect().await? {
                 Election::Lost => {}
                 Election::Won(writer) => self.lead(writer, sessions, requests).await?,

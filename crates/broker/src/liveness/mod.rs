@@ -65,6 +65,11 @@ impl Monitor {
         doubted
     }
 
+    /// Whether this broker hears so few others that it may be the one that is cut off.
+    pub fn is_cut_off(&self) -> bool {
+        self.machine.lock().is_cut_off(self.now())
+    }
+
     /// How many brokers this one has reported as gone, and not yet as back.
     pub fn reported(&self) -> usize {
         self.machine.lock().reported()

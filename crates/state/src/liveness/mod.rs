@@ -193,6 +193,14 @@ impl Liveness {
         silent.map(|(id, _)| *id).collect()
     }
 
+    /// Whether fewer than half of the brokers that this one watches are heard, itself included: it may be cut off, and is
+    /// not the one to lead the others.
+    #[must_use]
+    pub fn is_cut_off(&self, now: Duration) -> bool {
+        let (seen, total) = self.seen(now);
+        seen * 2 < total
+    }
+
     /// The silent brokers about which a decision is near: others may lead in a moment what they lead.
     #[must_use]
     pub fn undecided(&self, now: Duration) -> Vec<NodeId> {
@@ -323,6 +331,15 @@ impl Liveness {
         }
     }
 
+    fn is_heard(&self, now: Duration, peer: &Peer) -> bool {
+        !peer.is_refused() && peer.silent_for(now) < self.options.silence
+    }
+
+    /// Those that are heard and those that are watched, this broker among both.
+    fn seen(&self, now: Duration) -> (usize, usize) {
+        (1 + self.peers.values().filter(|peer| self.is_heard(now, peer)).count(), 1 + self.peers.len())
+    }
+
     /// Whether this broker's office lets it report the peer, and it has not just done so.
     fn is_due(&self, now: Duration, id: NodeId) -> bool {
         let Some(peer) = self.peers.get(&id) else { return false };
@@ -347,8 +364,8 @@ impl Liveness {
         if silent_for < silence {
             return Err(None);
         }
-        let is_heard = |peer: &Peer| !peer.is_refused() && peer.silent_for(now) < silence;
-        let (seen, total) = (1 + self.peers.values().filter(|peer| is_heard(peer)).count(), 1 + self.peers.len());
+        let is_heard = |peer: &Peer| self.is_heard(now, peer);
+        let (seen, total) = self.seen(now);
         if seen * 2 < total {
             return Err(Some(Reason::FewSeen { seen, total }));
         }

@@ -182,10 +182,12 @@ fn a_controller_that_sees_fewer_than_half_does_nothing() {
         reason: Reason::FewSeen { seen: 2, total: 5 },
     };
     assert_eq!(world.done(), [held(3), held(4), held(5)]);
+    assert!(world.machine.is_cut_off(world.now));
     // One comes back, and what is left is the trouble of two.
     world.silent = vec![3, 4];
     world.run(ms(300));
     assert!(matches!(&world.done()[..], [Action::Suspect { .. }, Action::Suspect { .. }]));
+    assert!(!world.machine.is_cut_off(world.now));
 }
 
 #[test]
