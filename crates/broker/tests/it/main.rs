@@ -7,6 +7,7 @@ mod admin;
 mod broker;
 mod client;
 mod frames;
+mod replication;
 mod scenarios;
 mod session;
 mod support;

@@ -190,7 +190,8 @@ pub struct Leader {
     /// The incarnation of each member, from its first fetch as a member; a later one is not the member any more.
     members: BTreeMap<NodeId, BrokerEpoch>,
     pending: Option<Pending>,
-    next_ticket: u64,
+    /// How many were made in this epoch.
+    proposals: u32,
     /// All assigned replicas but `own`.
     followers: BTreeMap<NodeId, Progress>,
 }
@@ -205,7 +206,6 @@ impl Leader {
         before: Option<Self>,
     ) -> Self {
         let led_since = before.as_ref().map_or(assignment.leader_epoch, |before| before.led_since);
-        let next_ticket = before.as_ref().map_or(0, |before| before.next_ticket);
         let members = before.as_ref().map(|before| before.members.clone()).unwrap_or_default();
         let members = members.into_iter().filter(|(node, _)| assignment.isr.contains(node)).collect();
         let known = before.map(|before| before.followers).unwrap_or_default();
@@ -230,7 +230,7 @@ impl Leader {
             isr: assignment.isr.clone(),
             members,
             pending: None,
-            next_ticket,
+            proposals: 0,
             followers: assignment.replicas.iter().filter(|node| **node != own).map(follower).collect(),
         }
     }
@@ -312,8 +312,9 @@ impl Leader {
     }
 
     fn propose(&mut self, change: Change, proposed: Vec<NodeId>) -> Proposal {
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
+        // Names the epoch too: an answer to a proposal of an earlier leadership is not taken for one of this.
+        let ticket = u64::from(self.leader_epoch.0.unsigned_abs()) << 32 | u64::from(self.proposals);
+        self.proposals = self.proposals.wrapping_add(1);
         let pending = Pending { ticket, change, proposed };
         let proposal = self.proposal(&pending);
         self.pending = Some(pending);

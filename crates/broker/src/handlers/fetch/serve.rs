@@ -296,6 +296,11 @@ impl Fetcher {
         if let Some(replica) = self.preference.as_ref().and_then(|it| it.replica_for(partition, params.fetch_offset)) {
             return Found::Preferred { replica, offsets: partition.offsets(Isolation::ReadCommitted) };
         }
+        if self.fetched_by.is_replica()
+            && let Some(nothing) = partition.nothing_to_replicate(params.fetch_offset, params.current_leader_epoch)
+        {
+            return Found::Read(nothing);
+        }
         let (bytes_max, min_one_batch) = match self.is_held_back(partition) {
             true => (0, false),
             false => (positive(params.partition_bytes_max).min(bytes_left), min_one_batch),

@@ -118,6 +118,19 @@ impl Partition {
         Ok(FetchRead { records: read.records, offsets, last_stable, aborted })
     }
 
+    /// What a replica finds that has the whole log, which most partitions of a fetch are. `None` if it has to read.
+    pub fn nothing_to_replicate(&self, from: Offset, known_epoch: Option<LeaderEpoch>) -> Option<FetchRead> {
+        let offsets = self.offsets(Isolation::LogEnd);
+        let is_at_end = offsets.log_end == from && self.check_leader(known_epoch).is_ok();
+        is_at_end.then(|| FetchRead {
+            records: Slices::default(),
+            offsets,
+            // Of no use to a replica, and dear to look up.
+            last_stable: offsets.high_watermark,
+            aborted: None,
+        })
+    }
+
     /// Whether a reader that knows `known` may read here.
     ///
     /// # Errors
