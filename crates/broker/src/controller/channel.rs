@@ -323,3 +323,7 @@ impl Link {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "channel_tests.rs"]
+mod tests;

@@ -248,3 +248,7 @@ impl PeerConnection {
         PeerError::Closed { address: self.address.clone(), source }
     }
 }
+
+#[cfg(test)]
+#[path = "peer_tests.rs"]
+mod tests;

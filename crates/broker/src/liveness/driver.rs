@@ -217,18 +217,18 @@ impl Driver {
         let term = self.watched_office.lock().filter(|(id, _)| *id == controller).map(|(_, version)| version);
         let (broker, is_removing) = (self.broker.clone(), self.is_removing.clone());
         self.main.spawn(async move {
+            let id = controller.0;
             match broker.coordination.depose_controller(controller, term).await {
                 Ok(true) => {
                     broker.metrics.controller_removed(reason);
-                    warn!(controller = controller.0, "the controller counts as gone: {what}; its office is open");
+                    warn!(controller = id, "the controller counts as gone: {what}; its office is open");
                 }
                 Ok(false) => {
-                    info!(controller = controller.0, "the controller counts as gone ({what}), and has lost its office")
+                    info!(controller = id, "the controller counts as gone ({what}), and has lost its office already");
                 }
-                Err(error) => warn!(
-                    controller = controller.0,
-                    "the controller counts as gone ({what}), but its office cannot be taken: {error}"
-                ),
+                Err(error) => {
+                    warn!(controller = id, "the controller counts as gone ({what}), but cannot be deposed: {error}");
+                }
             }
             is_removing.store(false, Ordering::Release);
         });

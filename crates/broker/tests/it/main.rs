@@ -6,6 +6,7 @@
 mod admin;
 mod broker;
 mod client;
+mod cluster;
 mod frames;
 mod replication;
 mod scenarios;

@@ -1,0 +1,129 @@
+//! Several brokers in this process on one keeper.
+
+use whimbrel_broker::RunningBroker;
+use whimbrel_wire::create_topics::CreatableTopic;
+use whimbrel_wire::metadata::{MetadataRequestTopic, MetadataResponseTopic};
+use whimbrel_wire::{CreateTopicsRequest, InitProducerIdRequest, MetadataRequest};
+
+use crate::support::{Client, PATIENCE, TestResult, start};
+
+const BROKERS: i32 = 3;
+
+struct Cluster {
+    brokers: Vec<RunningBroker>,
+    dirs: Vec<tempfile::TempDir>,
+}
+
+impl Cluster {
+    /// The first broker has the keeper; each has a listener of its own for controllers if `control_plane`.
+    async fn start(control_plane: bool) -> Result<Self, Box<dyn std::error::Error>> {
+        let mut cluster = Self { brokers: Vec::new(), dirs: Vec::new() };
+        for id in 1..=BROKERS {
+            let dir = tempfile::tempdir()?;
+            let keeper = cluster.brokers.first().map(|first: &RunningBroker| first.coordination.clone());
+            let id = format!("broker.id={id}");
+            let connect = format!("zookeeper.connect={}", keeper.unwrap_or_default());
+            let mut settings = vec![id.as_str(), connect.as_str()];
+            if control_plane {
+                settings.extend([
+                    "listeners=PLAINTEXT://127.0.0.1:0,CONTROL://127.0.0.1:0",
+                    "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROL:PLAINTEXT",
+                    "control.plane.listener.name=CONTROL",
+                ]);
+            }
+            cluster.brokers.push(start(dir.path(), &settings).await?);
+            cluster.dirs.push(dir);
+        }
+        Ok(cluster)
+    }
+
+    async fn create(&self, name: &str) -> TestResult {
+        let topic = CreatableTopic {
+            name: name.into(),
+            num_partitions: 4,
+            replication_factor: i16::try_from(BROKERS)?,
+            ..Default::default()
+        };
+        let request = CreateTopicsRequest { topics: vec![topic], timeout_ms: 20_000, ..Default::default() };
+        let response = Client::connect(&self.brokers[0]).await?.call(&request, 5).await?;
+        assert_eq!(response.topics[0].error_code, 0, "{response:?}");
+        Ok(())
+    }
+
+    /// What each broker says of a topic, once all partitions have a leader and all replicas in sync.
+    async fn described(&self, name: &str) -> Result<Vec<MetadataResponseTopic>, Box<dyn std::error::Error>> {
+        let mut described = Vec::new();
+        for broker in &self.brokers {
+            let mut client = Client::connect(broker).await?;
+            let asked = MetadataRequestTopic { name: Some(name.into()), ..Default::default() };
+            let request = MetadataRequest { topics: Some(vec![asked]), ..Default::default() };
+            let settled = async {
+                loop {
+                    let topic = client.call(&request, 12).await?.topics.remove(0);
+                    let all = usize::try_from(BROKERS)?;
+                    let is_settled = |index: usize| {
+                        topic.partitions.get(index).is_some_and(|it| it.leader_id > 0 && it.isr_nodes.len() == all)
+                    };
+                    if (0..4).all(is_settled) {
+                        return Ok::<_, Box<dyn std::error::Error>>(topic);
+                    }
+                    tokio::task::yield_now().await;
+                }
+            };
+            let mut topic = tokio::time::timeout(PATIENCE, settled).await??;
+            topic.partitions.sort_by_key(|partition| partition.partition_index);
+            described.push(topic);
+        }
+        Ok(described)
+    }
+
+    async fn stop(self) {
+        // The keeper goes last: the others still have their leaderships to hand over.
+        for broker in self.brokers.into_iter().rev() {
+            broker.shutdown().await;
+        }
+        drop(self.dirs);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_topic_is_on_every_broker_and_every_broker_says_the_same_of_it() -> TestResult {
+    for control_plane in [false, true] {
+        let cluster = Cluster::start(control_plane).await?;
+        cluster.create("t").await?;
+        let described = cluster.described("t").await?;
+        for other in &described {
+            assert_eq!(other, &described[0]);
+        }
+        for dir in &cluster.dirs {
+            for partition in 0..4 {
+                assert!(dir.path().join(format!("t-{partition}")).is_dir(), "{} t-{partition}", dir.path().display());
+            }
+        }
+        cluster.stop().await;
+    }
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn producer_ids_of_all_brokers_differ_and_come_from_the_controller() -> TestResult {
+    let cluster = Cluster::start(false).await?;
+    let mut ids = Vec::new();
+    for _ in 0..2 {
+        for broker in &cluster.brokers {
+            let request = InitProducerIdRequest {
+                transactional_id: None,
+                producer_id: -1,
+                producer_epoch: -1,
+                ..Default::default()
+            };
+            let response = Client::connect(broker).await?.call(&request, 4).await?;
+            assert_eq!(response.error_code, 0);
+            ids.push(response.producer_id);
+        }
+    }
+    // Each broker has a block of a thousand, in the order in which they asked.
+    assert_eq!(ids, [0, 1000, 2000, 1, 1001, 2001]);
+    cluster.stop().await;
+    Ok(())
+}
