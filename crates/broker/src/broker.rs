@@ -53,6 +53,8 @@ pub struct Broker {
     clients_gate: Gate,
     /// True once a stop has begun.
     is_stopping: AtomicBool,
+    /// True while produce requests are passed on to the next leaders.
+    is_handing_over: AtomicBool,
     /// True once every replica here has been in sync at the same moment since the start.
     has_caught_up: AtomicBool,
 }
@@ -99,6 +101,7 @@ impl Broker {
             liveness: OnceLock::new(),
             clients_gate: Gate::default(),
             is_stopping: AtomicBool::new(false),
+            is_handing_over: AtomicBool::new(false),
             has_caught_up: AtomicBool::new(false),
         }
     }
@@ -116,6 +119,15 @@ impl Broker {
     /// Returns once clients are served. Until then only controllers are: a client would be told that nothing exists.
     pub(crate) async fn open_to_clients(&self) {
         self.clients_gate.passed().await;
+    }
+
+    /// Whether records for partitions that were led here a moment ago are passed on.
+    pub(crate) fn is_handing_over(&self) -> bool {
+        self.is_handing_over.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_handing_over(&self, is_handing_over: bool) {
+        self.is_handing_over.store(is_handing_over, Ordering::Relaxed);
     }
 
     /// From here on this broker is not ready for new clients.

@@ -29,6 +29,7 @@ mod error_codes;
 mod errors;
 mod fetch;
 mod find_coordinator;
+mod handover;
 mod heartbeat;
 mod incremental_alter_configs;
 mod init_producer_id;
@@ -83,9 +84,15 @@ pub struct ConnectionContext {
     /// The listener's name, upper case. Addresses given to this client are those of this listener.
     pub listener: Arc<str>,
     pub peer: SocketAddr,
+    /// Where this client's records are passed on while the broker hands over.
+    handovers: handover::Handovers,
 }
 
 impl ConnectionContext {
+    pub fn new(broker: Arc<Broker>, listener: Arc<str>, peer: SocketAddr) -> Self {
+        Self { broker, listener, peer, handovers: handover::Handovers::default() }
+    }
+
     /// Called for each request that is done with.
     pub fn answered(&self, api_key: i16, elapsed: Duration, bytes_in: usize, bytes_out: usize) {
         let name = ApiKey::from_code(api_key).map_or("unknown", ApiKey::name);

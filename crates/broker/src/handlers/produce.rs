@@ -18,6 +18,7 @@ use whimbrel_wire::produce::{
 use whimbrel_wire::{ApiKey, ProduceRequest, ProduceResponse, Records};
 
 use super::errors::{ToErrorCode, current_leader, leader_hint};
+use super::handover::{Handover, is_idempotent};
 use super::{Answer, RequestContext, RequestError, reply};
 use crate::purgatory::{Event, Waiter};
 use crate::replica_manager::{AppendError, Partition, PartitionError, Registration, RequiredAcks};
@@ -38,22 +39,18 @@ pub async fn answer(
     correlation_id: i32,
     request: ProduceRequest,
 ) -> Result<Answer, RequestError> {
-    let version = context.version;
     let (acks, timeout_ms) = (request.acks, request.timeout_ms);
     let mut appended = append_all(context, request);
     match acks {
+        1 if !appended.handovers.is_empty() => Ok(appended.wait_and_reply(context, correlation_id, timeout_ms)),
         0 => Ok(silent(&appended.response)),
         -1 => {
             appended.settle();
-            if appended.pending.is_empty() {
+            appended.end_handovers(context);
+            if appended.pending.is_empty() && appended.handovers.is_empty() {
                 return appended.reply(context, correlation_id);
             }
-            let context = RequestContext { connection: context.connection.clone(), client_id: None, version };
-            Ok(Answer::Waiting(Box::pin(async move {
-                let deadline = Instant::now() + Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
-                appended.wait(deadline).await;
-                appended.reply(&context, correlation_id).unwrap_or_else(|error| Answer::Close(error.to_string()))
-            })))
+            Ok(appended.wait_and_reply(context, correlation_id, timeout_ms))
         }
         _ => appended.reply(context, correlation_id),
     }
@@ -75,6 +72,12 @@ fn silent(response: &ProduceResponse) -> Answer {
 struct Appended {
     response: ProduceResponse,
     pending: Vec<Pending>,
+    /// What the next leaders are to have, and where its results are in the response.
+    handovers: Vec<(usize, usize, Handover)>,
+    /// Results that are a next leader's.
+    passed_on: Vec<(usize, usize)>,
+    /// Something that was appended cannot be acknowledged, and is not for the next leader.
+    is_refused: bool,
 }
 
 /// A partition whose records are in the log and not yet committed.
@@ -86,16 +89,61 @@ struct Pending {
     /// The offset after the last record.
     end: Offset,
     epoch: LeaderEpoch,
+    /// For the next leader, if the leadership goes before they are committed.
+    handover: Option<Handover>,
 }
 
 impl Appended {
+    fn wait_and_reply(mut self, context: &RequestContext, correlation_id: i32, timeout_ms: i32) -> Answer {
+        let version = context.version;
+        let context = RequestContext { connection: context.connection.clone(), client_id: None, version };
+        context.connection.handovers.waits();
+        Answer::Waiting(Box::pin(async move {
+            let deadline = Instant::now() + Duration::from_millis(u64::try_from(timeout_ms).unwrap_or(0));
+            self.wait(deadline).await;
+            self.pass_on(&context).await;
+            if !context.connection.handovers.answers_last() {
+                self.passed_on.clear();
+            }
+            self.reply(&context, correlation_id).unwrap_or_else(|error| Answer::Close(error.to_string()))
+        }))
+    }
+
+    /// What was refused for want of leadership, and is not passed on, comes again from the client.
+    fn end_handovers(&self, context: &RequestContext) {
+        if self.is_refused && context.broker().is_handing_over() {
+            context.connection.handovers.end();
+        }
+    }
+
+    /// Has the next leaders take what this broker does not lead any more.
+    async fn pass_on(&mut self, context: &RequestContext) {
+        self.end_handovers(context);
+        for (topic, partition, handover) in std::mem::take(&mut self.handovers) {
+            let Some(answer) = handover.pass_on(context.broker(), &context.connection.handovers).await else {
+                continue;
+            };
+            if let Some(place) =
+                self.response.responses.get_mut(topic).and_then(|topic| topic.partition_responses.get_mut(partition))
+            {
+                *place = PartitionProduceResponse { index: place.index, ..answer };
+                self.passed_on.push((topic, partition));
+            }
+        }
+    }
+
     /// Takes off the list what is committed or has failed.
     fn settle(&mut self) {
-        let response = &mut self.response;
-        self.pending.retain(|pending| match pending.replica.is_committed(pending.end, pending.epoch) {
+        let Self { response, handovers, is_refused, .. } = self;
+        self.pending.retain_mut(|pending| match pending.replica.is_committed(pending.end, pending.epoch) {
             Ok(committed) => !committed,
             Err(error) => {
-                fail(response, pending, error.error_code());
+                let code = error.error_code();
+                fail(response, pending, code);
+                match pending.handover.take().filter(|_| code == ErrorCode::NotLeaderOrFollower) {
+                    Some(handover) => handovers.push((pending.topic, pending.partition, handover)),
+                    None => *is_refused = true,
+                }
                 false
             }
         });
@@ -136,11 +184,12 @@ impl Appended {
     fn name_leaders(&mut self, context: &RequestContext) {
         let image = context.broker().metadata.image();
         let mut leaders = Vec::new();
-        for topic in &mut self.response.responses {
+        for (topic_index, topic) in self.response.responses.iter_mut().enumerate() {
             let known =
                 if context.version >= 13 { image.topic_by_id(topic.topic_id) } else { image.topic(&topic.name) };
-            for partition in &mut topic.partition_responses {
-                if partition.error_code != ErrorCode::NotLeaderOrFollower.code() {
+            for (index, partition) in topic.partition_responses.iter_mut().enumerate() {
+                let is_elsewhere = self.passed_on.contains(&(topic_index, index));
+                if !is_elsewhere && partition.error_code != ErrorCode::NotLeaderOrFollower.code() {
                     continue;
                 }
                 let Some(known) = known else { continue };
@@ -182,7 +231,13 @@ fn failed(code: ErrorCode, message: Option<String>) -> PartitionProduceResponse 
 
 /// Appends every partition's records in the order of the request.
 fn append_all(context: &RequestContext, request: ProduceRequest) -> Appended {
-    let mut appended = Appended { response: ProduceResponse::default(), pending: Vec::new() };
+    let mut appended = Appended {
+        response: ProduceResponse::default(),
+        pending: Vec::new(),
+        handovers: Vec::new(),
+        passed_on: Vec::new(),
+        is_refused: false,
+    };
     let now_ms = time::wall_clock_ms();
     let has_transactional_id = request.transactional_id.is_some();
     for topic in request.topic_data {
@@ -191,6 +246,7 @@ fn append_all(context: &RequestContext, request: ProduceRequest) -> Appended {
         let mut results = Vec::with_capacity(topic.partition_data.len());
         for (index, data) in topic.partition_data.into_iter().enumerate() {
             let number = data.index;
+            let handover = target.handover(&data);
             let result = match target.append(context, data, has_transactional_id, now_ms) {
                 Ok((result, committing)) => {
                     appended.pending.extend(committing.map(|(replica, end, epoch)| Pending {
@@ -199,10 +255,16 @@ fn append_all(context: &RequestContext, request: ProduceRequest) -> Appended {
                         replica,
                         end,
                         epoch,
+                        handover: handover.filter(|handover| is_idempotent(&handover.records)),
                     }));
                     result
                 }
-                Err(refused) => refused.into_response(),
+                Err(refused) => {
+                    if let Some(handover) = handover.filter(|_| refused.code == ErrorCode::NotLeaderOrFollower) {
+                        appended.handovers.push((topic_index, index, handover));
+                    }
+                    refused.into_response()
+                }
             };
             results.push(PartitionProduceResponse { index: number, ..result });
         }
@@ -263,6 +325,15 @@ impl<'a> Target<'a> {
             image.topic(&topic.name).map(|topic| topic.name.clone()).ok_or(ErrorCode::UnknownTopicOrPartition)
         };
         Self { name, acks, context }
+    }
+
+    /// The records for the next leader, while this broker hands its leaderships over. Who does not wait is not told.
+    fn handover(&self, data: &PartitionProduceData) -> Option<Handover> {
+        if !self.context.broker().is_handing_over() || self.acks == 0 {
+            return None;
+        }
+        let records = data.records.clone()?.into_bytes();
+        Some(Handover { topic: self.name.clone().ok()?, partition: data.index, records, acks: self.acks })
     }
 
     /// What the response says of the partition, and what to wait for with `acks=all`.

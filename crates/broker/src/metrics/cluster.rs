@@ -82,7 +82,9 @@ impl ClusterGauges {
 
     /// Brings the counters up to what was counted elsewhere.
     pub fn count(&self, counts: &ClusterCounts) {
-        let raise = |counter: &Counter, to: u64| drop(counter.inc_by(to.saturating_sub(counter.get())));
+        let raise = |counter: &Counter, to: u64| {
+            counter.inc_by(to.saturating_sub(counter.get()));
+        };
         let raise_seconds = |counter: &Counter<f64, AtomicU64>, to: Duration| {
             counter.inc_by((to.as_secs_f64() - counter.get()).max(0.0));
         };

@@ -138,7 +138,7 @@ impl Service {
         let (broker, stop) = (broker.clone(), stop.clone());
         let context_for = move |peer| {
             broker.metrics.connection_opened(&name);
-            Arc::new(ConnectionContext { broker: broker.clone(), listener: name.clone(), peer })
+            Arc::new(ConnectionContext::new(broker.clone(), name.clone(), peer))
         };
         tokio::spawn(async move {
             if let Err(error) = acceptor.run(listener, context_for, stop).await {

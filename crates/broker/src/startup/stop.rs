@@ -23,8 +23,14 @@ const ASK_PAUSE: Duration = Duration::from_millis(200);
 /// How long the controller's orders may come behind its answer.
 const ORDERS_WAIT: Duration = Duration::from_secs(2);
 
-/// After the leaderships have moved, clients have this long to ask once more and be told where to.
-const REDIRECT_TIME: Duration = Duration::from_millis(250);
+/// What was appended before the stop began has this long to be answered before leaderships move.
+const SETTLE_TIME: Duration = Duration::from_millis(20);
+
+/// After the leaderships have moved, records are passed on to the next leaders for this long (`handlers::handover`).
+const PASS_ON_TIME: Duration = Duration::from_millis(200);
+
+/// After that, clients have this long to ask once more and be told where to.
+const REDIRECT_TIME: Duration = Duration::from_millis(100);
 
 /// Connections have this long to get the answers to what they have asked.
 const DRAIN_WAIT: Duration = Duration::from_secs(1);
@@ -35,6 +41,8 @@ impl RunningBroker {
         let began = Instant::now();
         self.broker.begin_stop();
         if self.broker.hand_over().await {
+            tokio::time::sleep(PASS_ON_TIME).await;
+            self.broker.set_handing_over(false);
             tokio::time::sleep(REDIRECT_TIME).await;
         }
         self.stop.cancel();
@@ -71,6 +79,8 @@ impl Broker {
     async fn hand_over(&self) -> bool {
         let Some(patience) = self.config().controlled_shutdown else { return false };
         let began = Instant::now();
+        self.set_handing_over(true);
+        tokio::time::sleep(SETTLE_TIME).await;
         let deadline = tokio::time::Instant::now() + patience;
         let led = replicated_leaders(&self.metadata.image(), self.node_id);
         let mut left = None;
