@@ -148,6 +148,7 @@ pub(super) async fn serve(
 impl Term<'_> {
     /// Kafka's order of a failover: watches before reads, everything read before anything is said.
     async fn take_office(&mut self) -> Result<(), CoordinationError> {
+        let began = tokio::time::Instant::now();
         self.writer.enable_features().await?;
         let brokers = self.watch_brokers().await?;
         let names = self.watch_topics().await?;
@@ -168,6 +169,7 @@ impl Term<'_> {
             topics = topics.len(),
             partitions = partitions.len(),
             deletions = deletions.len(),
+            elapsed_ms = began.elapsed().as_millis() as u64,
             "controller has read the state of the cluster"
         );
         let options = ControllerOptions {
@@ -182,6 +184,7 @@ impl Term<'_> {
         let snapshot = Snapshot { brokers, topics, states, deletions, reassignments, preferred_elections };
         self.controller = Some(Controller::start(options, snapshot, &mut actions));
         self.perform(actions);
+        info!(elapsed_ms = began.elapsed().as_millis() as u64, "controller has taken office");
         // Requests for the controller are served once its own broker knows what it knows: a topic that exists is then
         // never taken for a new one.
         match self.channels.get(&self.driver.settings.id) {

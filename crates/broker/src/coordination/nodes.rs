@@ -3,10 +3,18 @@
 use std::sync::Arc;
 
 use whimbrel_model::Uuid;
-use zookeeper_client::{Client, Error, MultiWriteError, Stat};
+use zookeeper_client::{Client, Error, MultiReadResult, MultiWriteError, Stat};
 
 use super::error::CoordinationError;
 use super::{Coordination, codec, paths};
+
+/// Nodes read by one request, so that the answer stays far below `jute.maxbuffer` (1 MiB) with nodes of a KiB each.
+const READS_IN_ONE: usize = 128;
+/// Such requests under way at once.
+const READS_UNDER_WAY: usize = 32;
+
+/// What is in a node.
+type Node = (Vec<u8>, Stat);
 
 impl Coordination {
     /// Sees to the nodes that every broker creates when it starts. Two round trips on a new cluster, one otherwise.
@@ -56,19 +64,53 @@ impl Coordination {
     }
 
     /// Reads many nodes at once; those that do not exist are `None`. Results are in the order of `paths`.
-    pub(super) async fn read_all(&self, paths: &[String]) -> Result<Vec<Option<(Vec<u8>, Stat)>>, CoordinationError> {
+    pub(super) async fn read_all(&self, paths: &[String]) -> Result<Vec<Option<Node>>, CoordinationError> {
         let mut nodes = Vec::with_capacity(paths.len());
-        for chunk in paths.chunks(self.inner.session.in_flight_max()) {
+        for window in paths.chunks(READS_IN_ONE * READS_UNDER_WAY) {
             let client = self.inner.session.client();
-            let pending: Vec<_> = chunk.iter().map(|path| client.get_data(path)).collect();
-            for (path, answer) in chunk.iter().zip(pending) {
-                nodes.push(match answer.await {
-                    Ok(node) => Some(node),
-                    Err(Error::NoNode) => None,
-                    Err(Error::ConnectionLoss) => self.read(path).await?,
-                    Err(source) => return Err(CoordinationError::operation(path, source)),
-                });
+            let mut pending = Vec::new();
+            for chunk in window.chunks(READS_IN_ONE) {
+                let mut reader = client.new_multi_reader();
+                for path in chunk {
+                    reader.add_get_data(path).map_err(|source| CoordinationError::operation(path, source))?;
+                }
+                pending.push((chunk, reader.commit()));
             }
+            for (chunk, answer) in pending {
+                match answer.await {
+                    Ok(results) if results.len() == chunk.len() => {
+                        for (path, result) in chunk.iter().zip(results) {
+                            nodes.push(match result {
+                                MultiReadResult::Data { data, stat } => Some((data, stat)),
+                                MultiReadResult::Error { err: Error::NoNode } => None,
+                                _ => self.read(path).await?,
+                            });
+                        }
+                    }
+                    // A server before 3.6 cannot read several nodes at once; a connection that broke is made again.
+                    Ok(_) | Err(Error::Unimplemented | Error::ConnectionLoss | Error::MarshallingError) => {
+                        nodes.extend(self.read_one_by_one(chunk).await?);
+                    }
+                    Err(source) => {
+                        return Err(CoordinationError::operation(chunk.first().map_or("", String::as_str), source));
+                    }
+                }
+            }
+        }
+        Ok(nodes)
+    }
+
+    async fn read_one_by_one(&self, paths: &[String]) -> Result<Vec<Option<Node>>, CoordinationError> {
+        let client = self.inner.session.client();
+        let pending: Vec<_> = paths.iter().map(|path| client.get_data(path)).collect();
+        let mut nodes = Vec::with_capacity(paths.len());
+        for (path, answer) in paths.iter().zip(pending) {
+            nodes.push(match answer.await {
+                Ok(node) => Some(node),
+                Err(Error::NoNode) => None,
+                Err(Error::ConnectionLoss) => self.read(path).await?,
+                Err(source) => return Err(CoordinationError::operation(path, source)),
+            });
         }
         Ok(nodes)
     }
