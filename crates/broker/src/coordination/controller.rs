@@ -403,11 +403,18 @@ impl FencedWriter {
     /// `ControllerMoved`, or a lost session. Some writes may then have been made.
     pub async fn write(&self, writes: Vec<Write>) -> Result<Vec<Written>, CoordinationError> {
         let mut written = Vec::with_capacity(writes.len());
-        let mut states = Vec::new();
+        let (states, others): (Vec<_>, Vec<_>) = writes
+            .into_iter()
+            .partition(|write| matches!(write, Write::CreatePartition { .. } | Write::SetState { .. }));
+        // Leaders first: nobody waits for the rest as clients wait for them.
+        for window in states.chunks(OPERATIONS_MAX * self.coordination.inner.session.in_flight_max().div_ceil(2)) {
+            self.write_states(window, &mut written).await?;
+        }
         let mut assignments: BTreeMap<Arc<str>, (Uuid, Vec<_>)> = BTreeMap::new();
-        for write in writes {
+        for write in others {
             match write {
-                Write::CreatePartition { .. } | Write::SetState { .. } => states.push(write),
+                // These were taken out above.
+                Write::CreatePartition { .. } | Write::SetState { .. } => {}
                 Write::DeleteTopic { topic, id } => {
                     self.delete_topic(&topic, id).await?;
                     written.push(Written::TopicDeleted { topic, id });
@@ -421,9 +428,6 @@ impl FencedWriter {
             }
         }
         self.set_assignments(assignments, &mut written).await?;
-        for window in states.chunks(OPERATIONS_MAX * self.coordination.inner.session.in_flight_max().div_ceil(2)) {
-            self.write_states(window, &mut written).await?;
-        }
         Ok(written)
     }
 
