@@ -29,6 +29,7 @@ class Load(Client):
         )  # fmt: skip
         number, started = 0, time.monotonic()
         while not self.stopping():
+            self.flush_for_watchers()
             if number >= (time.monotonic() - started) * self.settings["rate"] or self.open >= RECORDS_IN_FLIGHT_MAX:
                 time.sleep(0.005)
                 continue

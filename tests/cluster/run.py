@@ -17,7 +17,7 @@ import time
 from cluster import replicas
 from cluster.cluster import Cluster
 from crash.history import History
-from harness.servers import ServerError, wait_until
+from harness.servers import LOG4J, ServerError, wait_until
 
 TOPIC, GROUP, PARTITIONS = "load", "mixed", 4
 OFFSETS_PARTITIONS = 3
@@ -89,28 +89,27 @@ class Run:
     def spawn_python(self, role, name, module="crash.clients", **settings):
         self.spawn(name, sys.executable, "-m", module, role, **settings)
 
+    def spawn_java(self, name):
+        java = ["java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", f"-Dlog4j.configuration=file:{LOG4J}"]
+        self.spawn(name, *java, "-cp", os.environ["JAVA_CLIENT"], "ClusterClient", "both", rate=100)
+
     def start_clients(self):
         quick = {"request.timeout.ms": PROBE_REQUEST_MS, "socket.timeout.ms": PROBE_REQUEST_MS}
         librdkafka = {"idempotent": True, "acks": "all"}
         self.spawn_python("producer", "probe", **librdkafka, codec="none", rate=200, linger_ms=0, flush_seconds=0.05, client=quick)
         self.spawn_python("tail", "tail")
         if "librdkafka" in self.languages:
-            self.spawn_python("producer", "librdkafka", **librdkafka, codec="lz4", rate=100)
+            self.spawn_python("producer", "librdkafka", **librdkafka, codec="lz4", rate=100, flush_seconds=0.5)
             self.spawn_python("member", "librdkafka-member", assignor="range", isolation="read_committed")
         if "kafka-python" in self.languages:
-            self.spawn_python("producer", "kafka-python", "cluster.kafka_python_client", rate=30)
+            self.spawn_python("producer", "kafka-python", "cluster.kafka_python_client", rate=30, flush_seconds=0.5)
             self.spawn_python("member", "kafka-python-member", "cluster.kafka_python_client")
         if "java" in self.languages:
-            java = ["java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", os.environ["JAVA_CLIENT"]]
-            self.spawn("java", *java, "ClusterClient", "both", rate=100)
+            self.spawn_java("java")
         if "go" in self.languages:
             self.spawn("go", os.environ["GO_CHECKS"], "cluster", "both", rate=100)
         self.history.write("group", group=GROUP, topic=TOPIC)
         self.history.flush()
-
-    def producers(self):
-        """Histories of those that produce."""
-        return [name for name in self.clients if name != "tail" and not name.endswith("-member")]
 
     def check_clients(self):
         for name, client in self.clients.items():
@@ -122,14 +121,15 @@ class Run:
         return "\n".join(lines[-15:] + [f"(log: {self.folder}/{name}.log)"])
 
     def wait_flow(self):
-        """Everything moves: the probe on every partition, and the group."""
-        wait_until(lambda: self.check_clients() or self.group_moved(), FLOW_SECONDS_MAX, "the group processes every partition")
+        """Everything moves: each producer on every partition, and the group."""
+        wait_until(lambda: self.check_clients() or self.flows(), FLOW_SECONDS_MAX, "all produce, and the group processes")
         self.wait_progress(FLOW_SECONDS_MAX)
 
-    def group_moved(self):
-        moved = {event["partition"] for event in self.events("processed")}
+    def flows(self):
         time.sleep(0.2)
-        return len(moved) == PARTITIONS
+        acknowledged = {(event["producer"], event["partition"]) for event in self.events("ack")}
+        processed = {event["partition"] for event in self.events("processed")}
+        return len(processed) == PARTITIONS and len(acknowledged) == PARTITIONS * (1 + len(self.languages))
 
     def events(self, kind):
         for path in self.folder.glob("*.jsonl"):
@@ -221,7 +221,7 @@ class Run:
     def finish(self):
         """Lets the producers end, reads everything back, lets the group process the rest, and stops the brokers."""
         self.touch("stop")
-        both = [name for name in ("java", "go") if name in self.clients]
+        both = [name for name in self.clients if name in ("go", "java")]
         self.wait_for([name for name in self.clients if name not in both and not name.endswith("-member")])
         wait_until(lambda: all((self.folder / f"{name}.produced").exists() for name in both), CLIENT_SECONDS_MAX, "producers end")
         self.spawn_python("drain", "drain")

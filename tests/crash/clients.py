@@ -45,7 +45,7 @@ class Client:
         self.history = History(folder, name)
         self.partitions = settings["partitions"]
         self.topic = settings["topic"]
-        self.deadline = None
+        self.deadline, self.flushed = None, 0.0
 
     def config(self, **more):
         return {"bootstrap.servers": self.settings["bootstrap"], **BASE, **more}
@@ -60,6 +60,12 @@ class Client:
         over = self.deadline is not None and self.deadline <= time.monotonic()
         return over or os.path.exists(os.path.join(self.folder, "processed"))
 
+    def flush_for_watchers(self):
+        """Somebody reads the acknowledgements while the run goes on, if `flush_seconds` is set."""
+        if self.settings.get("flush_seconds") and time.monotonic() >= self.flushed + self.settings["flush_seconds"]:
+            self.flushed = time.monotonic()
+            self.history.flush()
+
     def place(self, partition):
         return {"topic": self.topic, "partition": partition}
 
@@ -71,7 +77,7 @@ class Load(Client):
         idempotent, acks = self.settings["idempotent"], self.settings["acks"]
         in_flight = 5 if idempotent else 1
         self.history.write("producer", producer=self.name, idempotent=idempotent, ordered=True)
-        self.failures, self.open, self.flushed = 0, 0, 0.0
+        self.failures, self.open = 0, 0
         producer = Producer(self.config(**{
             "enable.idempotence": idempotent,
             "acks": acks,
@@ -101,12 +107,6 @@ class Load(Client):
         self.history.flush()
         assert left == 0, f"{left} records were never answered"
         assert not idempotent or not self.failures, f"{self.failures} records of an idempotent producer failed"
-
-    def flush_for_watchers(self):
-        """Somebody reads the acknowledgements while the run goes on, if `flush_seconds` is set."""
-        if self.settings.get("flush_seconds") and time.monotonic() >= self.flushed + self.settings["flush_seconds"]:
-            self.flushed = time.monotonic()
-            self.history.flush()
 
     def send(self, producer, number):
         partition = number % self.partitions
