@@ -5,6 +5,7 @@ use whimbrel_wire::create_topics::CreatableTopic;
 use whimbrel_wire::metadata::{MetadataRequestTopic, MetadataResponseTopic};
 use whimbrel_wire::{CreateTopicsRequest, InitProducerIdRequest, MetadataRequest};
 
+use crate::scenarios::records::{Topic, produce, sequenced};
 use crate::support::{Client, PATIENCE, TestResult, start};
 
 const BROKERS: i32 = 3;
@@ -124,6 +125,42 @@ async fn producer_ids_of_all_brokers_differ_and_come_from_the_controller() -> Te
     }
     // Each broker has a block of a thousand, in the order in which they asked.
     assert_eq!(ids, [0, 1000, 2000, 1, 1001, 2001]);
+    cluster.stop().await;
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_producer_is_sent_on_without_an_error_when_its_leader_is_stopped() -> TestResult {
+    let mut cluster = Cluster::start(false).await?;
+    cluster.create("t").await?;
+    // The first broker has the keeper and stays.
+    let described = cluster.described("t").await?;
+    let led = described[0].partitions.iter().find(|partition| partition.leader_id != 1).ok_or("all led by one")?;
+    let (leader, partition) = (led.leader_id, led.partition_index);
+    let topic = Topic { name: "t".into(), id: described[0].topic_id };
+    let stopped = cluster.brokers.remove(usize::try_from(leader - 1)?);
+    let mut client = Client::connect(&stopped).await?;
+    let mut sent = 0;
+    let mut send = async |client: &mut Client| {
+        let request = produce(&topic, -1, &[(partition, Some(sequenced(7, 0, sent, 1)))]);
+        let answer = client.call(&request, 10).await?.responses.remove(0).partition_responses.remove(0);
+        assert_eq!((answer.error_code, answer.base_offset), (0, i64::from(sent)));
+        sent += 1;
+        Ok::<i32, Box<dyn std::error::Error>>(answer.current_leader.leader_id)
+    };
+    assert_eq!(send(&mut client).await?, -1);
+    let stopping = tokio::spawn(stopped.shutdown());
+    let next = loop {
+        let named = send(&mut client).await?;
+        if named != -1 {
+            break named;
+        }
+    };
+    assert_ne!(next, leader);
+    let index =
+        cluster.brokers.iter().position(|broker| broker.broker.node_id.0 == next).ok_or("not of the cluster")?;
+    assert_eq!(send(&mut Client::connect(&cluster.brokers[index]).await?).await?, -1);
+    tokio::time::timeout(PATIENCE, stopping).await??;
     cluster.stop().await;
     Ok(())
 }
