@@ -67,6 +67,8 @@ impl MetadataImage {
                 Some(known) => TopicMetadata::clone(known),
                 None => TopicMetadata { name: change.name.clone(), id: Uuid::ZERO, partitions: BTreeMap::new() },
             };
+            // Without an id the known states may be those of an earlier topic of the name.
+            let is_same = topic.id == change.id && !change.id.is_zero();
             if topic.id != change.id {
                 self.names.remove(&topic.id);
                 topic.id = change.id;
@@ -75,7 +77,7 @@ impl MetadataImage {
                 if partition.leader == LEADER_DURING_DELETE {
                     topic.partitions.remove(&partition.index);
                     deleted.push(DeletedPartition { topic: topic.name.clone(), partition: partition.index });
-                } else {
+                } else if !(is_same && is_overtaken(&topic, partition)) {
                     let before = topic.partitions.insert(partition.index, partition.clone());
                     let is_elected = before.is_some_and(|before| before.leader_epoch < partition.leader_epoch);
                     self.elections += u64::from(is_elected);
@@ -93,6 +95,14 @@ impl MetadataImage {
         }
         deleted
     }
+}
+
+/// Whether a later state of the partition is known: a request that hung in a broken connection may come after the ones
+/// that were sent in its place.
+fn is_overtaken(topic: &TopicMetadata, told: &UpdateMetadataPartition) -> bool {
+    topic.partitions.get(&told.index).is_some_and(|known| {
+        told.partition_epoch < known.partition_epoch && told.controller_epoch <= known.controller_epoch
+    })
 }
 
 /// A partition that an update removed.
@@ -196,5 +206,26 @@ mod tests {
         cache.apply_update(&update("t", new, 1, LEADER_DURING_DELETE));
         assert!(cache.image().topic("t").is_none());
         assert!(cache.image().topic_by_id(new).is_none());
+    }
+
+    #[test]
+    fn a_state_that_was_overtaken_is_not_taken_back() {
+        let cache = MetadataCache::default();
+        let (old, new) = (Uuid([1; 16]), Uuid([2; 16]));
+        let at = |id, partition_epoch, leader| {
+            let mut update = update("t", id, 0, NodeId(leader));
+            let mut topics = update.topics.to_vec();
+            topics[0].partitions[0].partition_epoch = PartitionEpoch(partition_epoch);
+            update.topics = topics.into();
+            update
+        };
+        let leader = || cache.image().partition("t", 0).unwrap().leader;
+        cache.apply_update(&at(old, 5, 2));
+        cache.apply_update(&at(old, 4, 1));
+        assert_eq!(leader(), NodeId(2));
+        cache.apply_update(&at(old, 5, 3));
+        assert_eq!(leader(), NodeId(3), "the same state may be told again");
+        cache.apply_update(&at(new, 0, 1));
+        assert_eq!(leader(), NodeId(1), "another topic starts again");
     }
 }

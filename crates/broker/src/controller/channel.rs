@@ -31,6 +31,9 @@ use crate::interbroker::{PeerConnection, PeerError, PeerOptions};
 /// Between two attempts to deliver a request, as in Kafka.
 const RETRY_PAUSE: Duration = Duration::from_millis(100);
 
+/// A broker that is back is given so long to answer on the connection that it has.
+const ANSWER_WAIT: Duration = Duration::from_millis(500);
+
 /// A control request on its way to one broker.
 pub(super) enum Request {
     LeaderAndIsr(LeaderAndIsrRequest),
@@ -46,7 +49,7 @@ pub(super) struct Channel {
     updates: Option<Arc<Updates>>,
     /// The local broker finishes what it was told; a connection to another is cut.
     remote: Option<AbortHandle>,
-    cut: Arc<Notify>,
+    back: Arc<Notify>,
 }
 
 /// A [`Request`] with what several channels share of it.
@@ -74,7 +77,7 @@ impl Channel {
     pub(super) fn local(id: NodeId, receiver: ControlReceiver, events: mpsc::UnboundedSender<Event>) -> Self {
         let (requests, inbox) = mpsc::unbounded_channel();
         tokio::spawn(Local { receiver, results: Results { id, events } }.run(inbox));
-        Self { requests, updates: None, remote: None, cut: Arc::default() }
+        Self { requests, updates: None, remote: None, back: Arc::default() }
     }
 
     /// The channel to another broker, which is reached on its `listener`. `None`, and a line in the log, if it has none
@@ -92,10 +95,10 @@ impl Channel {
             return None;
         };
         let (requests, inbox) = mpsc::unbounded_channel();
-        let cut = Arc::new(Notify::new());
-        let link = Link { id, endpoint, options, connection: None, failures: 0, cut: cut.clone() };
+        let back = Arc::new(Notify::new());
+        let link = Link { id, endpoint, options, connection: None, failures: 0, back: back.clone() };
         let task = tokio::spawn(Remote { epoch, link, results: Results { id, events } }.run(inbox));
-        Some(Self { requests, updates: Some(updates), remote: Some(task.abort_handle()), cut })
+        Some(Self { requests, updates: Some(updates), remote: Some(task.abort_handle()), back })
     }
 
     pub(super) fn send(&self, request: Request) {
@@ -109,10 +112,10 @@ impl Channel {
 }
 
 impl Channel {
-    /// The broker was out of reach and is back: what waits for an answer on the old connection is sent again on a new
-    /// one, because TCP may take as long as the break lasted to find out by itself.
+    /// The broker was silent and answers again. If it only hung, it answers here too; if a link was cut, what waits for an
+    /// answer is sent again on a new connection, because TCP may take as long as the break lasted to find out by itself.
     pub(super) fn reconnect(&self) {
-        self.cut.notify_waiters();
+        self.back.notify_waiters();
     }
 }
 
@@ -275,16 +278,19 @@ struct Link {
     connection: Option<PeerConnection>,
     /// In a row. The first is worth a warning, the rest belong to the same trouble.
     failures: u32,
-    /// Told when the connection is to be made again.
-    cut: Arc<Notify>,
+    /// Told when the broker answers again after a silence.
+    back: Arc<Notify>,
 }
 
 impl Link {
     /// Repeats the request until it is answered.
     async fn deliver<R: wire::Request>(&mut self, body: &[Bytes], version: i16) -> R::Response {
-        let cut = Arc::clone(&self.cut);
+        let back = Arc::clone(&self.back);
         loop {
-            // A request that is cut off may have been carried out; to repeat it does no harm.
+            let too_late = async {
+                back.notified().await;
+                tokio::time::sleep(ANSWER_WAIT).await;
+            };
             tokio::select! {
                 result = self.attempt::<R>(body, version) => match result {
                     Ok(answer) => {
@@ -293,28 +299,36 @@ impl Link {
                     }
                     Err(error) => self.failed(&error),
                 },
-                () = cut.notified() => continue,
+                // A request that is cut off may have been carried out; to repeat it does no harm.
+                () = too_late => {
+                    self.cut();
+                    continue;
+                }
             }
             tokio::time::sleep(RETRY_PAUSE).await;
         }
     }
 
     async fn attempt<R: wire::Request>(&mut self, body: &[Bytes], version: i16) -> Result<R::Response, PeerError> {
-        let mut connection = match self.connection.take().filter(PeerConnection::is_usable) {
-            Some(connection) => connection,
+        let connection = match self.connection.take() {
+            Some(connection) => self.connection.insert(connection),
             None => {
                 let connection = PeerConnection::connect(&self.endpoint, &self.options).await?;
                 info!(broker = self.id.0, address = %connection.address(), "the controller is connected to the broker");
-                connection
+                self.connection.insert(connection)
             }
         };
-        let answer = connection.call_encoded::<R>(body, version).await?;
-        self.connection = Some(connection);
-        Ok(answer)
+        connection.call_encoded::<R>(body, version).await
+    }
+
+    fn cut(&mut self) {
+        if let Some(connection) = self.connection.take() {
+            connection.abort();
+        }
     }
 
     fn failed(&mut self, error: &PeerError) {
-        self.connection = None;
+        self.cut();
         self.failures = self.failures.saturating_add(1);
         if self.failures == 1 {
             warn!(broker = self.id.0, "a control request was not answered and is repeated until it is: {error}");

@@ -114,7 +114,7 @@ async fn requests_come_in_order_and_each_until_it_is_answered() {
 }
 
 #[tokio::test]
-async fn a_broker_that_is_back_is_asked_again_on_a_new_connection_at_once() {
+async fn a_broker_that_is_back_and_does_not_answer_is_asked_again_on_a_new_connection() {
     let (listener, channel, _results) = channel().await;
     channel.send(stop(0));
     let (mut silent, _) = listener.accept().await.expect("a connection");

@@ -4,13 +4,15 @@
 //! with a `transactional.id` thus fails at once, in `initTransactions`, with the message below; with
 //! COORDINATOR_NOT_AVAILABLE it would ask again until its time-out and say nothing of the cause.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use whimbrel_model::{ErrorCode, NodeId};
 use whimbrel_wire::find_coordinator::Coordinator;
 use whimbrel_wire::{FindCoordinatorRequest, FindCoordinatorResponse, Str};
 
 use super::RequestContext;
+use super::new_leaders::await_new_leaders;
+use crate::metadata_cache::MetadataImage;
 use crate::topics;
 
 /// Values of `key_type`.
@@ -33,6 +35,7 @@ pub async fn handle(
 ) -> FindCoordinatorResponse {
     if request.key_type == GROUP {
         create_topic_if_missing(context).await;
+        await_new_leaders(context.broker(), has_coordinator_in).await;
     }
     if version < 4 {
         let found = find(context, request.key_type, &request.key);
@@ -75,6 +78,12 @@ async fn create_topic_if_missing(context: &RequestContext) {
             tracing::warn!("{topic} cannot be created: {error}");
         }
     }
+}
+
+/// Whether one of these brokers coordinates any group.
+fn has_coordinator_in(image: &MetadataImage, brokers: &BTreeSet<NodeId>) -> bool {
+    let topic = image.topic(topics::CONSUMER_OFFSETS);
+    topic.is_some_and(|topic| topic.partitions.values().any(|partition| brokers.contains(&partition.leader)))
 }
 
 fn find(context: &RequestContext, key_type: i8, key: &str) -> Found {

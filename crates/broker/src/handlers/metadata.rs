@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
 
-use tokio::time::Instant;
 use whimbrel_model::{ErrorCode, NodeId};
 use whimbrel_state::controller::control::UpdateMetadataPartition;
 use whimbrel_wire::metadata::{
@@ -12,19 +10,13 @@ use whimbrel_wire::metadata::{
 };
 use whimbrel_wire::{MetadataRequest, MetadataResponse, Str};
 
+use super::new_leaders::await_new_leaders;
 use super::{RequestContext, authorized_operations};
-use crate::Broker;
 use crate::metadata_cache::{MetadataImage, TopicMetadata};
 use crate::topics;
 
 /// The first version whose clients know every error code of a partition.
 pub(super) const NEWEST_ERRORS: i16 = 6;
-
-/// How long an answer may wait for leaders to be moved off a broker that has just vanished; many times what that takes.
-const NEW_LEADERS_WAIT: Duration = Duration::from_millis(500);
-
-/// How often a doubt is looked at again.
-const DOUBT_INTERVAL: Duration = Duration::from_millis(20);
 
 pub async fn handle(context: &RequestContext, request: MetadataRequest, version: i16) -> MetadataResponse {
     let wanted = match Wanted::parse(&request, version) {
@@ -33,7 +25,7 @@ pub async fn handle(context: &RequestContext, request: MetadataRequest, version:
     };
     let created = create_missing(context, &wanted, &request, version).await;
     let broker = context.broker();
-    await_new_leaders(broker, &wanted).await;
+    await_new_leaders(broker, |image, vanished| wanted.is_led_by(image, vanished)).await;
     let image = broker.metadata.image();
     let with_operations = request.include_topic_authorized_operations;
     let mut described = BTreeSet::new();
@@ -63,27 +55,6 @@ pub async fn handle(context: &RequestContext, request: MetadataRequest, version:
             authorized_operations::NOT_ASKED
         },
         ..Default::default()
-    }
-}
-
-/// A client asks for metadata when it loses its connection to a leader, or its patience with one, and does so sooner than
-/// any controller can move the leadership. Told the old leader it asks again after its back-off only, which is up to a
-/// second: so whoever asks for what a broker leads that has just vanished or fallen silent waits for the controller's
-/// word, for a moment.
-async fn await_new_leaders(broker: &Broker, wanted: &Wanted) {
-    let Some(liveness) = broker.liveness() else { return };
-    let deadline = Instant::now() + NEW_LEADERS_WAIT;
-    let mut updates = broker.metadata.updates();
-    loop {
-        let doubted = liveness.doubted();
-        if doubted.is_empty() || !wanted.is_led_by(&broker.metadata.image(), &doubted) {
-            return;
-        }
-        // The broker may also turn out to be alive, of which no update tells.
-        let until = deadline.min(Instant::now() + DOUBT_INTERVAL);
-        if tokio::time::timeout_at(until, updates.changed()).await.is_err() && deadline <= Instant::now() {
-            return;
-        }
     }
 }
 

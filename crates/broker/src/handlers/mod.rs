@@ -40,6 +40,7 @@ mod list_groups;
 mod list_offsets;
 mod list_partition_reassignments;
 mod metadata;
+mod new_leaders;
 mod offset_commit;
 mod offset_delete;
 mod offset_fetch;

@@ -128,6 +128,13 @@ impl PeerConnection {
         self.is_usable
     }
 
+    /// Ends the connection without sending what the socket still holds. Closed in the usual way, the kernel would deliver
+    /// it whenever the peer can be reached again, long after it has been overtaken.
+    pub fn abort(self) {
+        // Only a socket that is closed already refuses.
+        let _closed = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+    }
+
     /// Another handle to the socket, which keeps the connection open until it is dropped.
     ///
     /// # Errors
