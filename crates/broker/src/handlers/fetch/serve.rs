@@ -22,6 +22,9 @@ use crate::replica_manager::{
 /// coming: those carry it. So it waits for them this long.
 const WATERMARK_LINGER: Duration = Duration::from_millis(5);
 
+/// What looked worth reading was not: sizes are estimates. Others are let on before it is looked at again.
+const MISLED_PAUSE: Duration = Duration::from_millis(1);
+
 /// The first version whose consumers may read from followers (KIP-392).
 const FOLLOWERS_READABLE_FROM: i16 = 11;
 
@@ -137,12 +140,17 @@ impl Fetcher {
             && !self.partitions.is_empty()
         {
             let waiter = Waiter::new();
+            let mut may_look = None;
             while !self.is_enough(&found) {
-                let in_time = self.wait_for_more(&waiter, deadline).await;
+                if let Some(at) = may_look {
+                    tokio::time::sleep_until(at).await;
+                }
+                let in_time = self.wait_for_more(&waiter, deadline).await && Instant::now() < deadline;
                 found = self.read_all(Vec::new()).await;
                 if !in_time {
                     break;
                 }
+                may_look = Some(Instant::now() + MISLED_PAUSE);
             }
         }
         let served = self.partitions.into_iter().zip(found);

@@ -89,6 +89,8 @@ impl Partition {
         min_one_batch: bool,
     ) -> Result<FetchRead, ReadError> {
         self.check_readable(known_epoch, readable_by)?;
+        // A log that was deleted, or whose disk failed, has nothing new either, and its readers have to hear of that.
+        self.log.check_usable().map_err(ReadError::Storage)?;
         let offsets = self.offsets(isolation);
         let upper = offsets.upper();
         if from < offsets.log_start || offsets.log_end < from {
@@ -121,7 +123,8 @@ impl Partition {
     /// What a replica finds that has the whole log, which most partitions of a fetch are. `None` if it has to read.
     pub fn nothing_to_replicate(&self, from: Offset, known_epoch: Option<LeaderEpoch>) -> Option<FetchRead> {
         let offsets = self.offsets(Isolation::LogEnd);
-        let is_at_end = offsets.log_end == from && self.check_leader(known_epoch).is_ok();
+        let is_at_end =
+            offsets.log_end == from && self.check_leader(known_epoch).is_ok() && self.log.check_usable().is_ok();
         is_at_end.then(|| FetchRead {
             records: Slices::default(),
             offsets,
