@@ -13,7 +13,7 @@ use whimbrel_model::{ErrorCode, Uuid};
 use whimbrel_wire::create_topics::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
 use whimbrel_wire::fetch::{PartitionData, ReplicaState};
 use whimbrel_wire::metadata::{MetadataRequestTopic, MetadataResponsePartition};
-use whimbrel_wire::{CreateTopicsRequest, DeleteRecordsRequest, MetadataRequest};
+use whimbrel_wire::{CreateTopicsRequest, DeleteRecordsRequest, FetchRequest, MetadataRequest};
 
 use crate::client::Client;
 use crate::scenarios::records::{Topic, batch, fetch, produce, sequenced};
@@ -21,11 +21,12 @@ use crate::scenarios::records::{Topic, batch, fetch, produce, sequenced};
 /// No change of the cluster takes this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const SETTINGS: [&str; 6] = [
+const SETTINGS: [&str; 7] = [
     "listeners=PLAINTEXT://127.0.0.1:0",
     "whimbrel.keeper.listener=127.0.0.1:0",
     "whimbrel.http.listener=",
     "replica.lag.time.max.ms=3000",
+    "replica.selector.class=org.apache.kafka.common.replica.RackAwareReplicaSelector",
     "offsets.topic.replication.factor=3",
     "offsets.topic.num.partitions=1",
 ];
@@ -58,7 +59,8 @@ impl Cluster {
         let keeper = self.keeper.clone();
         let node = self.nodes.iter_mut().find(|node| node.id == id).unwrap();
         let mut layers = Layers::default();
-        let own = [format!("log.dirs={}", node.dir.path().display()), format!("broker.id={id}")];
+        let dirs = format!("log.dirs={}", node.dir.path().display());
+        let own = [dirs, format!("broker.id={id}"), format!("broker.rack=rack-{id}")];
         let connect = (!keeper.is_empty()).then(|| format!("zookeeper.connect={keeper}"));
         let own = own.iter().chain(&connect).map(String::as_str);
         for pair in SETTINGS.into_iter().chain(own) {
@@ -268,4 +270,21 @@ fn deleted_records_are_gone_on_every_replica() {
     for id in 1..=3 {
         assert_eq!(cluster.fetch(id, &topic, 4).log_start_offset, 4, "broker {id}");
     }
+}
+
+#[test]
+fn consumers_are_sent_to_the_replica_in_their_rack() {
+    let cluster = Cluster::start();
+    let topic = cluster.create_topic("near", &[]);
+    assert_eq!(cluster.produce(2, &topic, batch(4)).0, ErrorCode::None);
+    let ask = |id: i32, rack: &str| {
+        let request = FetchRequest { rack_id: rack.into(), ..fetch(&topic, &[(0, 0)]) };
+        let response = cluster.client(id).call(12, &request);
+        let data = response.responses.into_iter().next().unwrap().partitions.into_iter().next().unwrap();
+        (data.preferred_read_replica, !data.records.unwrap_or_default().is_empty())
+    };
+    assert_eq!(ask(2, "rack-3"), (3, false));
+    assert_eq!(ask(2, "rack-2"), (-1, true), "the leader is near");
+    assert_eq!(ask(2, "rack-9"), (-1, true), "nobody is near");
+    eventually("the follower has them, committed", || (ask(3, "rack-3") == (-1, true)).then_some(()));
 }
