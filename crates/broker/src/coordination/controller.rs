@@ -144,16 +144,18 @@ impl Coordination {
         }
     }
 
-    /// Removes `/controller` if it belongs to a session of ours that is surely dead.
+    /// Removes `/controller` if it belongs to a session of ours that is surely dead, or to the present one: whoever
+    /// registers leads no more, and a session that was resumed has lost the watches of its controllership.
     pub(super) async fn clear_dead_controller(&self) -> Result<(), CoordinationError> {
-        let Some(dead) = *self.inner.dead_session.lock() else { return Ok(()) };
+        let ours = [*self.inner.dead_session.lock(), Some(self.client().session_id().0)];
         // The epoch first: if another is elected after this read, the removal below is refused.
         let (_, epoch_version) = self.controller_epoch().await?;
         let Some((_, stat)) = self.read(paths::CONTROLLER).await? else { return Ok(()) };
-        if stat.ephemeral_owner != dead {
+        if !ours.contains(&Some(stat.ephemeral_owner)) {
             return Ok(());
         }
-        info!(session = format!("{dead:#x}"), "ending the controllership of an earlier life of this broker");
+        let session = format!("{:#x}", stat.ephemeral_owner);
+        info!(session, "ending an earlier controllership of this broker");
         self.open_office(epoch_version).await.map(drop)
     }
 

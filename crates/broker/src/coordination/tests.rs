@@ -264,6 +264,7 @@ async fn an_ensemble_that_was_away_finds_the_same_registration_again() -> TestRe
     let (mut ensemble, dir) = (Ensemble::start().await, tempfile::tempdir()?);
     let coordination = ensemble.open(dir.path()).await;
     let epoch = coordination.register(registration(1, 9092)).await?;
+    elected(&coordination).await?;
     let mut sessions = coordination.sessions();
     tokio::spawn(coordination.clone().keep_session());
     ensemble.pause().await;
@@ -274,6 +275,8 @@ async fn an_ensemble_that_was_away_finds_the_same_registration_again() -> TestRe
     assert_eq!(coordination.broker_epoch(), epoch);
     assert_eq!(coordination.expirations(), 0);
     assert_eq!(coordination.watch_brokers().await?.value[0].epoch, epoch);
+    // Nobody serves the office that was held: it is open again.
+    assert_eq!(coordination.watch_controller().await?.value, None);
     Ok(())
 }
 
