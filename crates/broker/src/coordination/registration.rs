@@ -241,7 +241,7 @@ impl Coordination {
     }
 
     /// Every registered broker with its epoch; registrations that vanish meanwhile are left out.
-    pub(super) async fn brokers(&self) -> Result<Vec<Broker>, CoordinationError> {
+    pub async fn brokers(&self) -> Result<Vec<Broker>, CoordinationError> {
         let ids = self.children(paths::BROKER_IDS).await?;
         let ids: Vec<NodeId> = ids.iter().filter_map(|id| id.parse().ok().map(NodeId)).collect();
         let nodes: Vec<String> = ids.iter().map(|&id| paths::broker(id)).collect();

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::task::AbortHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 use whimbrel_model::{BrokerEpoch, NodeId};
+use whimbrel_state::controller::Broker as RegisteredBroker;
 use whimbrel_state::controller::control::Endpoint;
 use whimbrel_state::liveness::{Action, Evidence, Input, Office, Options, Reason};
 
@@ -42,6 +43,7 @@ pub fn start(broker: &Arc<Broker>, controller: &ControllerHandle, stop: Cancella
         endpoints: Endpoints::default(),
         probes: BTreeMap::new(),
         watched_office: Arc::default(),
+        registrations: watch::Sender::default(),
         is_removing: Arc::default(),
         main: Handle::current(),
     };
@@ -72,6 +74,8 @@ struct Driver {
     probes: BTreeMap<NodeId, AbortHandle>,
     /// The controller that is watched, with the version of the epoch's node in its term, once that is read.
     watched_office: Arc<Mutex<Option<(NodeId, i32)>>>,
+    /// The registered brokers as found at the start, before a controller has told of them.
+    registrations: watch::Sender<Arc<[RegisteredBroker]>>,
     /// One attempt to remove a controller at a time: coordination may be away.
     is_removing: Arc<AtomicBool>,
     /// Where the broker's other tasks run.
@@ -82,6 +86,7 @@ impl Driver {
     async fn run(mut self, mut todo: mpsc::UnboundedReceiver<Action>, stop: CancellationToken) {
         let mut views = self.controller.views();
         let mut registered = self.controller.registered();
+        let mut found = self.registrations.subscribe();
         let mut updates = self.broker.metadata.updates();
         let mut ticks = tokio::time::interval(self.interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -100,6 +105,7 @@ impl Driver {
                     self.cluster_changed();
                 }
                 Ok(()) = registered.changed() => self.cluster_changed(),
+                Ok(()) = found.changed() => self.cluster_changed(),
                 Ok(()) = updates.changed() => self.cluster_changed(),
                 else => break,
             }
@@ -131,19 +137,28 @@ impl Driver {
         if office == Office::Controller {
             self.controller.registered().borrow().iter().for_each(|it| add(it.id, Some(it.epoch), &it.endpoints));
         } else {
-            self.broker.metadata.image().brokers.values().for_each(|it| add(it.id, None, &it.endpoints));
+            let image = self.broker.metadata.image();
+            if image.brokers.is_empty() {
+                self.registrations.borrow().iter().for_each(|it| add(it.id, None, &it.endpoints));
+            }
+            image.brokers.values().for_each(|it| add(it.id, None, &it.endpoints));
         }
         *self.endpoints.lock() = endpoints;
         self.monitor.feed(Input::Cluster { members, office });
     }
 
-    /// Reads which term a controller is in, so that its removal cannot meet the next one.
+    /// Reads what is not told about a controller: which term it is in, so that its removal cannot meet the next one, and
+    /// where it is, while this broker has not heard from any controller yet (one that is dead tells nothing).
     fn office_changed(&self, view: ControllerView) {
         *self.watched_office.lock() = None;
         let Some(id) = view.id.filter(|id| *id != self.broker.node_id) else { return };
         let (coordination, watched) = (self.broker.coordination.clone(), self.watched_office.clone());
-        let views = self.controller.views();
+        let (views, registrations) = (self.controller.views(), self.registrations.clone());
+        let is_unknown = self.broker.metadata.image().brokers.is_empty();
         self.main.spawn(async move {
+            if is_unknown && let Ok(registered) = coordination.brokers().await {
+                registrations.send_replace(registered.into());
+            }
             let Ok(version) = coordination.controller_term(id).await else { return };
             let mut watched = watched.lock();
             if views.borrow().id == Some(id) {

@@ -193,12 +193,13 @@ impl Liveness {
         silent.map(|(id, _)| *id).collect()
     }
 
-    /// Whether fewer than half of the brokers that this one watches are heard, itself included: it may be cut off, and is
-    /// not the one to lead the others.
+    /// Whether more than half of the brokers that this one watches are silent, so that it may be cut off and is not the one
+    /// to lead the others. A host that refuses is no silence: the network is there.
     #[must_use]
     pub fn is_cut_off(&self, now: Duration) -> bool {
-        let (seen, total) = self.seen(now);
-        seen * 2 < total
+        let is_silent = |peer: &&Peer| !peer.is_refused() && self.options.silence <= peer.silent_for(now);
+        let silent = self.peers.values().filter(is_silent).count();
+        1 + self.peers.len() < silent * 2
     }
 
     /// The silent brokers about which a decision is near: others may lead in a moment what they lead.

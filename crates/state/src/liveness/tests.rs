@@ -191,6 +191,18 @@ fn a_controller_that_sees_fewer_than_half_does_nothing() {
 }
 
 #[test]
+fn a_broker_whose_peers_are_all_dead_is_not_cut_off() {
+    let mut world = World::new(1, &[1, 2, 3], Office::None);
+    world.silent = vec![2, 3];
+    world.run(ms(1000));
+    assert!(world.machine.is_cut_off(world.now));
+    for peer in [2, 3, 2, 3] {
+        world.input(Input::Refused { peer: NodeId(peer) });
+    }
+    assert!(!world.machine.is_cut_off(world.now));
+}
+
+#[test]
 fn a_silence_without_witnesses_is_left_to_the_session() {
     let mut world = World::new(1, &[1, 2], Office::Controller);
     world.silent = vec![2];
