@@ -8,6 +8,7 @@ mod broker;
 pub mod config;
 pub mod controller;
 pub mod coordination;
+mod failpoint;
 pub mod group_coordinator;
 mod handlers;
 mod housekeeping;

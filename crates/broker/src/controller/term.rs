@@ -19,6 +19,7 @@ use crate::coordination::{
     ConfigChange, ConfigEntity, ControllerChange, Coordination, CoordinationError, FencedWriter, Notifications,
     Reassignments, Watched,
 };
+use crate::failpoint;
 
 /// Events taken in one go. Many watches that fire together then cost one read each kind, and one round of requests.
 const EVENTS_MAX: usize = 4096;
@@ -257,6 +258,10 @@ impl Term<'_> {
 
     fn send(&self, to: NodeId, request: Request) {
         if let Some(channel) = self.channels.get(&to) {
+            if let Err(error) = failpoint::reached("controller-tell") {
+                let _ended = self.events.send(Event::Failed(error));
+                return;
+            }
             channel.send(request);
         }
     }

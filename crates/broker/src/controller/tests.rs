@@ -16,6 +16,7 @@ use whimbrel_state::controller::{DefaultSettings, PartitionAssignment};
 use super::{ControlledBroker, ControllerHandle, ControllerSettings, start};
 use crate::coordination::Coordination;
 use crate::coordination::testing::{Ensemble, registration};
+use crate::failpoint;
 use crate::interbroker::PeerOptions;
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -209,7 +210,7 @@ async fn an_office_taken_away_is_won_again() -> TestResult {
 
 #[tokio::test]
 async fn an_expired_session_costs_the_office_and_the_epoch_but_not_the_broker() -> TestResult {
-    let (mut ensemble, dir) = (Ensemble::start().await, tempfile::tempdir()?);
+    let (ensemble, dir) = (Ensemble::start().await, tempfile::tempdir()?);
     let coordination = ensemble.open(dir.path()).await;
     let (notes, controller) = broker(&coordination, 1).await?;
     let keeping = tokio::spawn(coordination.clone().keep_session());
@@ -218,10 +219,7 @@ async fn an_expired_session_costs_the_office_and_the_epoch_but_not_the_broker() 
     notes.until(|notes| notes.leaders.len() == 1).await?;
     let (before, mut sessions) = (coordination.broker_epoch(), coordination.sessions());
 
-    ensemble.pause().await;
-    // The client gives its session up after a while without a server; nobody tells it.
-    tokio::time::timeout(PATIENCE, coordination.session_ended()).await?;
-    ensemble.resume().await;
+    tokio::time::timeout(PATIENCE, coordination.expire_session(&ensemble.settings())).await??;
     tokio::time::timeout(PATIENCE, sessions.changed()).await??;
     assert!(before < coordination.broker_epoch());
     assert!(tokio::time::timeout(PATIENCE, controller.elected()).await?.is_active);
@@ -255,5 +253,80 @@ async fn thousands_of_partitions_take_a_moment() -> TestResult {
     tokio::time::timeout(PATIENCE, gone).await??;
     println!("deleted in {:?}", began.elapsed());
     coordination.close().await;
+    Ok(())
+}
+
+/// What a controller is asked for, and how things are once it is done.
+struct Operation {
+    start: AsyncStep,
+    is_done: fn(&Notes) -> bool,
+}
+
+type AsyncStep = fn(Coordination) -> std::pin::Pin<Box<dyn Future<Output = TestResult>>>;
+
+const OPERATIONS: [Operation; 3] = [
+    Operation {
+        start: |coordination| {
+            Box::pin(async move {
+                coordination.create_topic("u", &partitions(0, 3), &BTreeMap::new()).await?;
+                Ok(())
+            })
+        },
+        is_done: |notes| (0..3).all(|index| notes.hosted.contains_key(&("u".into(), index)) && notes.leads("u", index)),
+    },
+    Operation {
+        start: |coordination| {
+            Box::pin(async move {
+                let topic = coordination.topic("t").await?.ok_or("t is gone")?;
+                Ok(coordination.add_partitions(&topic, &partitions(2, 4)).await?)
+            })
+        },
+        is_done: |notes| (0..4).all(|index| notes.hosted.contains_key(&("t".into(), index)) && notes.leads("t", index)),
+    },
+    Operation {
+        start: |coordination| {
+            Box::pin(async move {
+                coordination.request_deletion("t").await?;
+                Ok(tokio::time::timeout(PATIENCE, coordination.topic_gone("t")).await??)
+            })
+        },
+        is_done: |notes| !notes.hosted.keys().chain(notes.leaders.keys()).any(|(topic, _)| topic == "t"),
+    },
+];
+
+impl Notes {
+    fn leads(&self, topic: &str, index: i32) -> bool {
+        self.leaders.get(&(topic.to_owned(), index)).is_some_and(|(leader, _)| *leader == NodeId(1))
+    }
+}
+
+/// Ends the term after `places` places of one operation; whether the operation reached so many.
+async fn end_within(operation: &Operation, places: usize) -> Result<bool, Box<dyn std::error::Error>> {
+    let (ensemble, dir) = (Ensemble::start().await, tempfile::tempdir()?);
+    let coordination = ensemble.open(dir.path()).await;
+    let (notes, controller) = broker(&coordination, 1).await?;
+    coordination.create_topic("t", &partitions(0, 2), &BTreeMap::new()).await?;
+    notes.until(|notes| notes.leads("t", 1)).await?;
+
+    failpoint::testing::end_after(places);
+    (operation.start)(coordination.clone()).await?;
+    notes.until(operation.is_done).await?;
+    let was_ended = failpoint::testing::disarm();
+    // Whoever is in office now has nothing left to do that would undo it.
+    tokio::time::timeout(PATIENCE, controller.elected()).await?;
+    notes.until(operation.is_done).await?;
+    coordination.close().await;
+    Ok(was_ended)
+}
+
+#[tokio::test]
+async fn a_term_that_ends_at_any_step_is_taken_up_by_the_next() -> TestResult {
+    for operation in &OPERATIONS {
+        let mut places = 1;
+        while end_within(operation, places).await? {
+            places += 1;
+        }
+        assert!(3 < places, "the operation takes steps");
+    }
     Ok(())
 }

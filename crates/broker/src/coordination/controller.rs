@@ -18,6 +18,7 @@ use super::error::CoordinationError;
 use super::nodes::random_uuid;
 use super::registration::Registration;
 use super::{Coordination, now_ms, paths};
+use crate::failpoint;
 
 /// Operations in one multi. A request stays far below ZooKeeper's limit of 1 MiB (`jute.maxbuffer`) even with the
 /// longest topic names: 64 · 2 · (249 + ~300 bytes).
@@ -445,11 +446,15 @@ impl FencedWriter {
                 add_state_write(&mut multi, write, needs_parent, &self.persistent(paths::TOPICS))
                     .map_err(|source| CoordinationError::operation("a partition's state", source))?;
             }
+            failpoint::reached("controller-write")?;
             pending.push((chunk, multi.commit()));
         }
         for (chunk, answer) in pending {
             match answer.await {
-                Ok(_) => written.extend(chunk.iter().filter_map(done)),
+                Ok(_) => {
+                    failpoint::reached("controller-written")?;
+                    written.extend(chunk.iter().filter_map(done));
+                }
                 Err(MultiWriteError::OperationFailed { index: 0, .. }) => {
                     return Err(CoordinationError::ControllerMoved);
                 }
@@ -575,11 +580,12 @@ impl FencedWriter {
             for path in chunk {
                 multi.add_delete(path, None).map_err(|source| CoordinationError::operation(path, source))?;
             }
+            failpoint::reached("controller-write")?;
             pending.push((chunk, multi.commit()));
         }
         for (chunk, answer) in pending {
             match answer.await {
-                Ok(_) => {}
+                Ok(_) => failpoint::reached("controller-written")?,
                 Err(MultiWriteError::OperationFailed { index: 0, .. }) => {
                     return Err(CoordinationError::ControllerMoved);
                 }
@@ -626,8 +632,12 @@ impl FencedWriter {
     }
 
     pub(super) async fn commit(&self, mut multi: MultiWriter<'_>, path: &str) -> Result<Outcome, CoordinationError> {
+        failpoint::reached("controller-write")?;
         match multi.commit().await {
-            Ok(_) => Ok(Outcome::Done),
+            Ok(_) => {
+                failpoint::reached("controller-written")?;
+                Ok(Outcome::Done)
+            }
             Err(MultiWriteError::OperationFailed { index: 0, .. }) => Err(CoordinationError::ControllerMoved),
             Err(MultiWriteError::OperationFailed { source, .. }) => Ok(Outcome::Refused(source)),
             Err(MultiWriteError::RequestFailed { source: Error::ConnectionLoss }) => Ok(Outcome::Unknown),
