@@ -26,6 +26,8 @@ PROPERTIES = {
 BACK_SECONDS_MAX = 90
 # Acknowledgements are looked at for so long after the first one.
 AFTER_SECONDS = 1.0
+# A new client has its connections by then.
+SETTLED_SECONDS = 1.0
 # Java brokers take some forty seconds for each round.
 KAFKA_ROUNDS_MAX = 5
 PARTITIONS_MANY = 10_000
@@ -35,7 +37,7 @@ class Prober:
     """The producer, as a process of its own, and its acknowledgements."""
 
     def __init__(self, cluster, folder, topic=TOPIC, partitions=(0,), **client):
-        self.path, self.partitions = pathlib.Path(folder) / "prober", partitions
+        self.path, self.partitions = pathlib.Path(folder) / f"prober-{time.monotonic_ns()}", partitions
         settings = {"bootstrap": cluster.bootstrap, "topic": topic, "partitions": list(partitions), "output": str(self.path), "client": client}
         command = [sys.executable, "-m", "bench.prober", json.dumps(settings)]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE)
@@ -119,21 +121,24 @@ def rounds_of(bench, kind):
 
 
 def gap_rounds(bench, kind, what, **client):
-    """`what(cluster, prober)` gives the gap of one round; between rounds every replica gets in sync."""
+    """`what(cluster, prober)` gives the gap of one round; between rounds every replica gets in sync.
+
+    Each round has a client of its own: librdkafka keeps away from a broker that it lost a moment ago for up to
+    `reconnect.backoff.max.ms` (ten seconds), also when that one leads again, and would measure the round before.
+    """
     gaps, errors = [], 0
     with three_brokers(bench, kind) as cluster:
-        prober = Prober(cluster, cluster.folder, **client)
-        try:
-            for number in range(rounds_of(bench, kind)):
+        for number in range(rounds_of(bench, kind)):
+            prober = Prober(cluster, cluster.folder, **client)
+            try:
+                time.sleep(SETTLED_SECONDS)
                 gaps.append(what(cluster, prober))
                 cluster.wait_complete()
                 cluster.wait_in_sync(BACK_SECONDS_MAX)
-                print(f"  {kind.name} round {number + 1}: {gaps[-1]:.0f} ms", file=sys.stderr, flush=True)
-                # The client's connections settle before the next round.
-                time.sleep(1)
-        finally:
-            prober.end()
-            errors = len(prober.errors)
+            finally:
+                prober.end()
+            errors += len(prober.errors)
+            print(f"  {kind.name} round {number + 1}: {gaps[-1]:.0f} ms", file=sys.stderr, flush=True)
     return gaps, errors
 
 
