@@ -49,9 +49,9 @@ static CREATOR_ALL_WORLD_READ: [Acl; 2] =
 /// The list of a node that is created at `path` (without the chroot) while `zookeeper.set.acl` is on.
 pub(super) fn secured(path: &str) -> Acls<'static> {
     let below = |root: &&str| path.strip_prefix(*root).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-    if SENSITIVE_ROOTS.iter().any(|root| below(root)) {
+    if SENSITIVE_ROOTS.iter().any(&below) {
         Acls::creator_all()
-    } else if SECURE_ROOTS.iter().any(|root| below(root)) {
+    } else if SECURE_ROOTS.iter().any(below) {
         Acls::new(&CREATOR_ALL_WORLD_READ)
     } else {
         Acls::anyone_all()
