@@ -6,20 +6,22 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
-use tracing::info;
+use tracing::{info, warn};
 use whimbrel_model::{NodeId, TopicPartition};
-use whimbrel_state::controller::control::{ControllerResponse, RequestId};
+use whimbrel_state::controller::control::{ControllerResponse, LeaderRecoveryState, RequestId};
 use whimbrel_state::controller::{
-    Action, Broker, Controller, ControllerOptions, DefaultSettings, Input, Snapshot, TopicAssignment, Write,
+    Action, Broker, Controller, ControllerOptions, DefaultSettings, Input, Snapshot, TopicAssignment, WaitingDeletion,
+    Write,
 };
 
 use super::channel::{Channel, Request, Updates};
 use super::{Asked, ControllerView, Driver};
 use crate::coordination::{
-    ConfigChange, ConfigEntity, ControllerChange, Coordination, CoordinationError, FencedWriter, Notifications,
-    Reassignments, Watched,
+    ConfigChange, ConfigEntity, ControllerChange, Coordination, CoordinationError, FencedWriter, Watched,
 };
 use crate::failpoint;
+
+mod watches;
 
 /// Events taken in one go. Many watches that fire together then cost one read each kind, and one round of requests.
 const EVENTS_MAX: usize = 4096;
@@ -77,6 +79,8 @@ struct Term<'a> {
     /// Who waits for an answer of the machine.
     asking: BTreeMap<RequestId, oneshot::Sender<ControllerResponse>>,
     next_request: u64,
+    /// The deletions that were last said to wait.
+    waiting_deletions: Vec<WaitingDeletion>,
 }
 
 /// Serves until the term ends; never returns `Ok` by itself.
@@ -100,6 +104,7 @@ pub(super) async fn serve(
         controller: None,
         asking: BTreeMap::new(),
         next_request: 0,
+        waiting_deletions: Vec::new(),
     };
     term.take_office().await?;
 
@@ -109,7 +114,7 @@ pub(super) async fn serve(
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
-            _ = ticks.tick() => term.feed(Input::Tick { now: started.elapsed() }),
+            _ = ticks.tick() => term.tick(started.elapsed()),
             _ = receiver.recv_many(&mut round, EVENTS_MAX) => {}
             Some(asked) = requests.recv() => term.asked(asked),
             Some(change) = config_changes.recv() => round.extend(term.config_changed(change).await?),
@@ -223,6 +228,16 @@ impl Term<'_> {
         self.perform(actions);
     }
 
+    fn tick(&mut self, now: Duration) {
+        self.feed(Input::Tick { now });
+        let waiting = self.controller.as_ref().map(Controller::waiting_deletions).unwrap_or_default();
+        for one in waiting.iter().filter(|one| !self.waiting_deletions.contains(one)) {
+            let brokers: Vec<i32> = one.brokers.iter().map(|broker| broker.0).collect();
+            warn!(topic = %one.topic, ?brokers, "the deletion of the topic waits until these brokers can delete their replicas");
+        }
+        self.waiting_deletions = waiting;
+    }
+
     fn perform(&mut self, actions: Vec<Action>) {
         for action in actions {
             match action {
@@ -267,6 +282,7 @@ impl Term<'_> {
     }
 
     fn write(&mut self, writes: Vec<Write>) {
+        log_elections(&writes);
         let (writer, events, stats) = (self.writer.clone(), self.events.clone(), self.driver.stats.clone());
         self.tasks.spawn(async move {
             let began = tokio::time::Instant::now();
@@ -291,130 +307,6 @@ impl Term<'_> {
             };
             let _ended = events.send(event);
         });
-    }
-
-    async fn read_again(&mut self, what: Reread) -> Result<(), CoordinationError> {
-        if what.brokers {
-            let brokers = self.watch_brokers().await?;
-            self.feed(Input::Brokers(brokers));
-        }
-        let mut names: Vec<Arc<str>> = what.assignments.into_iter().collect();
-        if what.topics {
-            let listed = self.watch_topics().await?;
-            let known = std::mem::take(&mut self.topics);
-            self.topics = listed.iter().filter(|name| known.contains(*name)).cloned().collect();
-            names.extend(listed.iter().filter(|name| !known.contains(*name)).cloned());
-            names.sort();
-            names.dedup();
-            self.feed(Input::TopicsListed(listed));
-        }
-        if !names.is_empty() {
-            let topics = self.watch_assignments(names).await?;
-            self.feed(Input::TopicsChanged(topics));
-        }
-        if what.deletions {
-            let deletions = self.watch_deletions().await?;
-            self.feed(Input::DeletionsRequested(deletions));
-        }
-        self.read_requests(what.reassignments, what.preferred_elections).await?;
-        self.read_notifications(what.log_dirs, what.isrs).await
-    }
-
-    /// The legacy requests of operators.
-    async fn read_requests(&mut self, reassign: bool, elect: bool) -> Result<(), CoordinationError> {
-        if reassign {
-            let asked = self.watch_reassignments().await?.unwrap_or_default();
-            self.feed(Input::ReassignmentsRequested(asked));
-        }
-        if elect && let Some(partitions) = self.watch_preferred_elections().await? {
-            self.feed(Input::PreferredElectionRequested(partitions));
-        }
-        Ok(())
-    }
-
-    /// What brokers tell the controller through coordination.
-    async fn read_notifications(&mut self, log_dirs: bool, isrs: bool) -> Result<(), CoordinationError> {
-        if log_dirs {
-            let events = self.watch_log_dir_events().await?;
-            let failed: BTreeSet<NodeId> = events.content.iter().copied().collect();
-            for broker in failed {
-                info!(broker = broker.0, "a log directory of the broker has failed");
-                self.feed(Input::LogDirFailed { broker });
-            }
-            self.writer.clear(&events).await?;
-        }
-        if isrs {
-            let changes = self.watch_isr_changes().await?;
-            let states = self.coordination.partition_states(&changes.content).await?;
-            self.feed(Input::StatesChanged(states));
-            self.writer.clear(&changes).await?;
-        }
-        Ok(())
-    }
-
-    async fn watch_reassignments(&mut self) -> Result<Option<Reassignments>, CoordinationError> {
-        let (asked, change) = self.coordination.watch_reassignments().await?.split();
-        self.report(change, Event::ReassignmentsAsked);
-        Ok(asked)
-    }
-
-    async fn watch_preferred_elections(&mut self) -> Result<Option<Vec<TopicPartition>>, CoordinationError> {
-        let (asked, change) = self.coordination.watch_preferred_elections().await?.split();
-        self.report(change, Event::PreferredElectionAsked);
-        Ok(asked)
-    }
-
-    async fn watch_log_dir_events(&mut self) -> Result<Notifications<NodeId>, CoordinationError> {
-        let (events, change) = self.coordination.watch_log_dir_events().await?.split();
-        self.report(change, Event::LogDirsChanged);
-        Ok(events)
-    }
-
-    async fn watch_isr_changes(&mut self) -> Result<Notifications<TopicPartition>, CoordinationError> {
-        let (changes, change) = self.coordination.watch_isr_changes().await?.split();
-        self.report(change, Event::IsrsChanged);
-        Ok(changes)
-    }
-
-    async fn watch_brokers(&mut self) -> Result<Vec<Broker>, CoordinationError> {
-        let (brokers, change) = self.coordination.watch_brokers().await?.split();
-        self.report(change, Event::BrokersChanged);
-        let alive: BTreeSet<NodeId> = brokers.iter().map(|broker| broker.id).collect();
-        for &id in alive.difference(&self.brokers.clone()) {
-            let watch = self.coordination.watch_broker(id).await?;
-            self.report(watch, Event::BrokerChanged(id));
-        }
-        self.brokers = alive;
-        self.driver.registered.send_replace(brokers.clone().into());
-        Ok(brokers)
-    }
-
-    async fn watch_topics(&mut self) -> Result<Vec<Arc<str>>, CoordinationError> {
-        let (names, change) = self.coordination.watch_topics().await?.split();
-        self.report(change, Event::TopicsChanged);
-        Ok(names)
-    }
-
-    async fn watch_deletions(&mut self) -> Result<Vec<Arc<str>>, CoordinationError> {
-        let (names, change) = self.coordination.watch_deletions().await?.split();
-        self.report(change, Event::DeletionsChanged);
-        Ok(names)
-    }
-
-    /// Reads topics, watches them, and gives an id to those without.
-    async fn watch_assignments(&mut self, names: Vec<Arc<str>>) -> Result<Vec<TopicAssignment>, CoordinationError> {
-        self.coordination.read_missing_topic_configs(&names).await?;
-        let mut topics = Vec::with_capacity(names.len());
-        for watched in self.coordination.watch_assignments(&names).await? {
-            let (mut topic, change) = watched.split();
-            self.report(change, Event::TopicChanged(Arc::clone(&topic.name)));
-            self.topics.insert(Arc::clone(&topic.name));
-            if topic.id.is_zero() {
-                self.writer.give_id(&mut topic).await?;
-            }
-            topics.push(topic);
-        }
-        Ok(topics)
     }
 
     /// Only what elections depend on is of concern here.
@@ -445,6 +337,30 @@ impl Term<'_> {
                 .and_then(|value| value.parse().ok())
                 .unwrap_or(started.min_insync_replicas),
         })
+    }
+}
+
+/// Says what becomes of partitions: all in one line, and each that may have lost records in one of its own.
+fn log_elections(writes: &[Write]) {
+    let states = writes.iter().filter_map(|write| match write {
+        Write::SetState { partition, state } => Some((partition, state)),
+        _ => None,
+    });
+    let (mut changed, mut leaderless) = (0_usize, 0_usize);
+    for (partition, state) in states {
+        changed += 1;
+        leaderless += usize::from(state.leader == NodeId::NONE);
+        if state.recovery_state == LeaderRecoveryState::Recovering {
+            warn!(
+                %partition,
+                leader = state.leader.0,
+                epoch = state.leader_epoch.0,
+                "elected without proof that it has every acknowledged record"
+            );
+        }
+    }
+    if 0 < changed {
+        info!(partitions = changed, without_leader = leaderless, "partitions change their leader or in-sync replicas");
     }
 }
 

@@ -30,7 +30,31 @@ pub(super) enum Deletion {
     Erasing,
 }
 
+/// A deletion that does not go on by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingDeletion {
+    pub topic: Arc<str>,
+    /// The brokers that must be there, with the directories of their replicas, before anything is deleted.
+    pub brokers: BTreeSet<NodeId>,
+}
+
 impl Controller {
+    /// The deletions that wait for brokers, sorted by topic. A broker in the list that is alive has refused, or a log
+    /// directory of it has failed.
+    #[must_use]
+    pub fn waiting_deletions(&self) -> Vec<WaitingDeletion> {
+        let waits = |deletion: &Option<Deletion>| matches!(deletion, Some(Deletion::Requested { blocked: true }));
+        let waiting = self.facts.topics().filter(|topic| waits(&topic.deletion)).map(|topic| {
+            let mut brokers = BTreeSet::new();
+            for name in names_of(topic) {
+                let replicas = topic.partitions.get(&name.partition).map_or(&[][..], |one| &one.replicas[..]);
+                brokers.extend(replicas.iter().filter(|&&replica| !self.facts.is_online(replica, &name)));
+            }
+            WaitingDeletion { topic: Arc::clone(&topic.name), brokers }
+        });
+        waiting.collect()
+    }
+
     /// Takes in the requests to delete topics. Those for unknown topics, or all while deletion is disabled, are removed.
     pub(super) fn request_deletions(&mut self, topics: Vec<Arc<str>>) {
         for name in topics {

@@ -53,6 +53,7 @@ use whimbrel_model::{BrokerEpoch, ControllerEpoch, ErrorCode, NodeId, TopicParti
 
 use self::alter_partition::Altering;
 use self::control::{AlterPartitionError, ControllerRequest, RequestId};
+pub use self::deletion::WaitingDeletion;
 use self::elect_leaders::Electing;
 use self::election::PartitionState;
 use self::facts::{Facts, Topic};

@@ -169,6 +169,13 @@ impl World {
                 self.znodes.deletions.insert(command.word(1).into());
                 self.feed(Input::DeletionsRequested(self.znodes.deletions.iter().cloned().collect()));
             }
+            "waiting" => {
+                let waiting = self.offices.first().map(|office| office.controller.waiting_deletions());
+                for one in waiting.unwrap_or_default() {
+                    let brokers: Vec<NodeId> = one.brokers.into_iter().collect();
+                    self.say(&format!("{} waits for {}", one.topic, ids(&brokers)));
+                }
+            }
             "stopped" => self.answer_stops(command.get("error").is_some()),
             "disk-failed" => self.fail_disk(node(command.word(1)), &name(command.word(2))),
             "tick" => self.feed(Input::Tick { now: Duration::from_secs(command.word(1).parse().expect("seconds")) }),
