@@ -134,6 +134,20 @@ class NamespaceNetwork:
         run("ip", "link", "delete", self.bridge, check=False)
 
 
+def why_no_namespaces():
+    """Why links cannot be cut on this machine, as text; `None` if they can."""
+    network = None
+    try:
+        network = NamespaceNetwork()
+        network.cut(network.place("one"), network.place("other"))
+    except OSError as error:
+        return str(error)
+    finally:
+        if network:
+            network.end()
+    return None
+
+
 def run(*command, check=True):
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if check and done.returncode:
