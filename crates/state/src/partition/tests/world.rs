@@ -297,7 +297,7 @@ impl World {
             let value = records[offset as usize].clone();
             match self.committed.insert(offset, value.clone()) {
                 Some(known) if known != value => {
-                    self.say(format!("!! {offset} was committed as {known}, now as {value}"))
+                    self.say(format!("!! {offset} was committed as {known}, now as {value}"));
                 }
                 _ => {}
             }
