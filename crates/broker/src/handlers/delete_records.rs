@@ -16,6 +16,9 @@ use crate::purgatory::{Event, Waiter};
 use crate::replica_manager::{Partition, Registration};
 use crate::topics;
 
+/// A follower that dies is not waited for any more; nobody is woken by that, so it is looked at this often.
+const LIVENESS_INTERVAL: Duration = Duration::from_millis(500);
+
 /// Stands for the high watermark.
 const TO_HIGH_WATERMARK: i64 = -1;
 
@@ -71,7 +74,7 @@ impl Deleted {
                 Ok(_) => {}
                 Err(error) => return (-1, error.error_code()),
             }
-            waiter.woken_before(deadline).await;
+            waiter.woken_before(deadline.min(Instant::now() + LIVENESS_INTERVAL)).await;
         }
     }
 }
