@@ -210,7 +210,7 @@ async fn an_office_taken_away_is_won_again() -> TestResult {
 
 #[tokio::test]
 async fn an_expired_session_costs_the_office_and_the_epoch_but_not_the_broker() -> TestResult {
-    let (ensemble, dir) = (Ensemble::start().await, tempfile::tempdir()?);
+    let (mut ensemble, dir) = (Ensemble::start().await, tempfile::tempdir()?);
     let coordination = ensemble.open(dir.path()).await;
     let (notes, controller) = broker(&coordination, 1).await?;
     let keeping = tokio::spawn(coordination.clone().keep_session());
@@ -219,7 +219,7 @@ async fn an_expired_session_costs_the_office_and_the_epoch_but_not_the_broker() 
     notes.until(|notes| notes.leaders.len() == 1).await?;
     let (before, mut sessions) = (coordination.broker_epoch(), coordination.sessions());
 
-    tokio::time::timeout(PATIENCE, coordination.expire_session(&ensemble.settings())).await??;
+    tokio::time::timeout(PATIENCE, ensemble.expire_sessions()).await?;
     tokio::time::timeout(PATIENCE, sessions.changed()).await??;
     assert!(before < coordination.broker_epoch());
     assert!(tokio::time::timeout(PATIENCE, controller.elected()).await?.is_active);

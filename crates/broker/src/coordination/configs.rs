@@ -206,7 +206,7 @@ impl Coordination {
             Ok(_) => Ok(true),
             Err(
                 MultiWriteError::OperationFailed { source: Error::BadVersion | Error::NoNode, .. }
-                | MultiWriteError::RequestFailed { source: Error::ConnectionLoss },
+                | MultiWriteError::RequestFailed { source: Error::ConnectionLoss | Error::Custom(_) },
             ) => Ok(false),
             Err(error) => Err(CoordinationError::operation(path, error.into())),
         }

@@ -112,7 +112,7 @@ impl Coordination {
         let won = match multi.commit().await {
             Ok(_) => true,
             Err(MultiWriteError::OperationFailed { source: Error::NodeExists | Error::BadVersion, .. })
-            | Err(MultiWriteError::RequestFailed { source: Error::ConnectionLoss }) => {
+            | Err(MultiWriteError::RequestFailed { source: Error::ConnectionLoss | Error::Custom(_) }) => {
                 self.won_unheard(next, version).await?
             }
             Err(error) => return Err(CoordinationError::operation(paths::CONTROLLER, error.into())),
@@ -196,7 +196,7 @@ impl Coordination {
         match multi.commit().await {
             Ok(_) => Ok(true),
             Err(MultiWriteError::OperationFailed { .. })
-            | Err(MultiWriteError::RequestFailed { source: Error::ConnectionLoss }) => Ok(false),
+            | Err(MultiWriteError::RequestFailed { source: Error::ConnectionLoss | Error::Custom(_) }) => Ok(false),
             Err(error) => Err(CoordinationError::operation(paths::CONTROLLER, error.into())),
         }
     }
@@ -260,7 +260,7 @@ impl Coordination {
                 let (json, watcher) = match answer.await {
                     Ok((json, _, watcher)) => (json, watcher),
                     Err(Error::NoNode) => continue,
-                    Err(Error::ConnectionLoss) => match self.watch_data(path).await? {
+                    Err(Error::ConnectionLoss | Error::Custom(_)) => match self.watch_data(path).await? {
                         Some(read) => read,
                         None => continue,
                     },
@@ -460,7 +460,7 @@ impl FencedWriter {
                 }
                 Err(
                     MultiWriteError::OperationFailed { .. }
-                    | MultiWriteError::RequestFailed { source: Error::ConnectionLoss },
+                    | MultiWriteError::RequestFailed { source: Error::ConnectionLoss | Error::Custom(_) },
                 ) => {
                     for write in chunk {
                         written.extend(self.write_one(write).await?);
@@ -591,7 +591,7 @@ impl FencedWriter {
                 }
                 Err(
                     MultiWriteError::OperationFailed { .. }
-                    | MultiWriteError::RequestFailed { source: Error::ConnectionLoss },
+                    | MultiWriteError::RequestFailed { source: Error::ConnectionLoss | Error::Custom(_) },
                 ) => {
                     for path in chunk {
                         self.delete(path).await?;
@@ -640,7 +640,9 @@ impl FencedWriter {
             }
             Err(MultiWriteError::OperationFailed { index: 0, .. }) => Err(CoordinationError::ControllerMoved),
             Err(MultiWriteError::OperationFailed { source, .. }) => Ok(Outcome::Refused(source)),
-            Err(MultiWriteError::RequestFailed { source: Error::ConnectionLoss }) => Ok(Outcome::Unknown),
+            Err(MultiWriteError::RequestFailed { source: Error::ConnectionLoss | Error::Custom(_) }) => {
+                Ok(Outcome::Unknown)
+            }
             Err(error) => Err(CoordinationError::operation(path, error.into())),
         }
     }

@@ -27,7 +27,7 @@ impl Coordination {
                 match stat.await {
                     Ok(None) => missing.push(*path),
                     Ok(Some(_)) => {}
-                    Err(Error::ConnectionLoss) => missing.push(*path),
+                    Err(Error::ConnectionLoss | Error::Custom(_)) => missing.push(*path),
                     Err(source) => return Err(CoordinationError::operation(path, source)),
                 }
             }
@@ -44,7 +44,7 @@ impl Coordination {
                 Ok(_) => return Ok(()),
                 // Another broker starts at the same time, or the connection broke: look again.
                 Err(MultiWriteError::OperationFailed { source: Error::NodeExists, .. })
-                | Err(MultiWriteError::RequestFailed { source: Error::ConnectionLoss }) => {}
+                | Err(MultiWriteError::RequestFailed { source: Error::ConnectionLoss | Error::Custom(_) }) => {}
                 Err(error) => return Err(CoordinationError::operation("the top-level nodes", error.into())),
             }
         }
@@ -88,7 +88,8 @@ impl Coordination {
                         }
                     }
                     // A server before 3.6 cannot read several nodes at once; a connection that broke is made again.
-                    Ok(_) | Err(Error::Unimplemented | Error::ConnectionLoss | Error::MarshallingError) => {
+                    Ok(_)
+                    | Err(Error::Unimplemented | Error::ConnectionLoss | Error::Custom(_) | Error::MarshallingError) => {
                         nodes.extend(self.read_one_by_one(chunk).await?);
                     }
                     Err(source) => {
@@ -108,7 +109,7 @@ impl Coordination {
             nodes.push(match answer.await {
                 Ok(node) => Some(node),
                 Err(Error::NoNode) => None,
-                Err(Error::ConnectionLoss) => self.read(path).await?,
+                Err(Error::ConnectionLoss | Error::Custom(_)) => self.read(path).await?,
                 Err(source) => return Err(CoordinationError::operation(path, source)),
             });
         }

@@ -99,7 +99,7 @@ impl Coordination {
             match self.client().set_data(path, &next.encode(), Some(version)).await {
                 Ok(_) => return range(&next),
                 Err(zookeeper_client::Error::BadVersion) => {}
-                Err(zookeeper_client::Error::ConnectionLoss) => {
+                Err(zookeeper_client::Error::ConnectionLoss | zookeeper_client::Error::Custom(_)) => {
                     warn!("the connection broke while a block of producer ids was taken; reading again");
                     unheard = Some((next, version + 1));
                 }

@@ -176,7 +176,9 @@ impl Coordination {
                 Ok(czxid.map_or(Attempt::Unknown, |czxid| Attempt::Registered(BrokerEpoch(czxid))))
             }
             Err(MultiWriteError::OperationFailed { source: Error::NodeExists, .. }) => Ok(Attempt::Exists),
-            Err(MultiWriteError::RequestFailed { source: Error::ConnectionLoss }) => Ok(Attempt::Unknown),
+            Err(MultiWriteError::RequestFailed { source: Error::ConnectionLoss | Error::Custom(_) }) => {
+                Ok(Attempt::Unknown)
+            }
             Err(error) => Err(CoordinationError::operation(path, error.into())),
         }
     }

@@ -180,8 +180,9 @@ impl Session {
         let began = Instant::now();
         loop {
             match op(self.client()).await {
-                // The client waits for the reconnect before it sends again, so this does not spin.
-                Err(Error::ConnectionLoss) => tokio::task::yield_now().await,
+                // The client waits for the reconnect before it sends again, so this does not spin. `Custom` is what it
+                // calls a connection that failed or fell silent.
+                Err(Error::ConnectionLoss | Error::Custom(_)) => tokio::task::yield_now().await,
                 result => {
                     self.latency.observe(began.elapsed());
                     return result.map_err(|source| CoordinationError::operation(path, source));

@@ -41,6 +41,19 @@ impl Ensemble {
         self.keeper = Some(keeper);
     }
 
+    /// Ends every session, as when nobody was heard for too long: nobody can reach it until that has happened.
+    pub(crate) async fn expire_sessions(&mut self) {
+        self.pause().await;
+        let elsewhere = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let config = KeeperConfig::new(self.dir.path(), elsewhere).with_tick_time(Duration::from_millis(100));
+        let keeper = Keeper::start(config).await.expect("the keeper starts");
+        while keeper.stats().sessions != 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        keeper.shutdown().await.expect("the keeper stops");
+        self.resume().await;
+    }
+
     /// A copy of all that is stored. The ensemble must be paused.
     pub(crate) fn backup(&self) -> std::io::Result<tempfile::TempDir> {
         let copy = tempfile::tempdir()?;
@@ -98,16 +111,6 @@ impl Coordination {
     /// Waits until the present session has ended.
     pub(crate) async fn session_ended(&self) {
         self.inner.session.ended().await;
-    }
-
-    /// Has ZooKeeper end the present session, as when it heard nothing for too long.
-    pub(crate) async fn expire_session(&self, settings: &ConnectSettings) -> Result<(), zookeeper_client::Error> {
-        let (servers, _) = settings.connect.split_once('/').unwrap_or((&settings.connect, ""));
-        let session = self.client().session().clone();
-        // Whoever knows the session's password can take it over and close it.
-        drop(zookeeper_client::Client::connector().with_session(session).connect(servers).await?);
-        self.session_ended().await;
-        Ok(())
     }
 
     /// Removes `/controller`, whoever holds it.

@@ -282,12 +282,12 @@ async fn an_ensemble_that_was_away_finds_the_same_registration_again() -> TestRe
 
 #[tokio::test]
 async fn an_expired_session_leads_to_a_new_registration() -> TestResult {
-    let (ensemble, dir) = (Ensemble::start().await, tempfile::tempdir()?);
+    let (mut ensemble, dir) = (Ensemble::start().await, tempfile::tempdir()?);
     let coordination = ensemble.open(dir.path()).await;
     let before = coordination.register(registration(1, 9092)).await?;
     let mut sessions = coordination.sessions();
     tokio::spawn(coordination.clone().keep_session());
-    tokio::time::timeout(PATIENCE, coordination.expire_session(&ensemble.settings())).await??;
+    tokio::time::timeout(PATIENCE, ensemble.expire_sessions()).await?;
     tokio::time::timeout(PATIENCE, sessions.changed()).await??;
     assert!(before < coordination.broker_epoch());
     assert_eq!(coordination.expirations(), 1);

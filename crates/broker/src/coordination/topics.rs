@@ -94,7 +94,7 @@ impl Coordination {
                 Err(MultiWriteError::OperationFailed { source: Error::NodeExists, .. }) => {
                     return self.created_by(name, id).await;
                 }
-                Err(MultiWriteError::RequestFailed { source: Error::ConnectionLoss }) => {}
+                Err(MultiWriteError::RequestFailed { source: Error::ConnectionLoss | Error::Custom(_) }) => {}
                 Err(error) => return Err(CoordinationError::operation(&topic_path, error.into())),
             }
         }
@@ -146,7 +146,7 @@ impl Coordination {
                 Err(MultiWriteError::OperationFailed { index: 0, source: Error::NoNode }) => {
                     return Err(CoordinationError::UnknownTopic(name.to_owned()));
                 }
-                Err(MultiWriteError::RequestFailed { source: Error::ConnectionLoss }) => {}
+                Err(MultiWriteError::RequestFailed { source: Error::ConnectionLoss | Error::Custom(_) }) => {}
                 Err(error) => return Err(CoordinationError::operation(&path, error.into())),
             }
         }
@@ -170,7 +170,7 @@ impl Coordination {
                 Ok(_) => return Ok(()),
                 Err(Error::NoNode) => return Err(CoordinationError::UnknownTopic(name.to_string())),
                 Err(Error::BadVersion) => return Err(CoordinationError::Conflict(path)),
-                Err(Error::ConnectionLoss) => {}
+                Err(Error::ConnectionLoss | Error::Custom(_)) => {}
                 Err(source) => return Err(CoordinationError::operation(&path, source)),
             }
             // The answer was lost: it took effect if the node is as we meant it, one version on.
