@@ -20,6 +20,7 @@ use whimbrel_wire::{ApiKey, ProduceRequest, ProduceResponse, Records};
 use super::errors::{ToErrorCode, current_leader, leader_hint};
 use super::handover::{Handover, is_idempotent};
 use super::{Answer, RequestContext, RequestError, reply};
+use crate::Broker;
 use crate::purgatory::{Event, Waiter};
 use crate::replica_manager::{AppendError, Partition, PartitionError, Registration, RequiredAcks};
 use crate::time;
@@ -367,7 +368,7 @@ impl<'a> Target<'a> {
         let partition = partition.map_err(|error| Refused::new(error.error_code()))?;
         let info = partition
             .append(&records, acks, AppendOrigin::Client, now_ms)
-            .map_err(|error| refusal(&error, &partition))?;
+            .map_err(|error| not_led_for_sure(broker, refusal(&error, &partition)))?;
         if !info.is_duplicate {
             broker.metrics.appended((info.last_offset - info.first_offset + 1) as u64, info.bytes);
         }
@@ -431,6 +432,17 @@ fn check_form(records: &Bytes, has_transactional_id: bool, version: i16) -> Resu
         return Err(Refused::because(code, "the partition is not part of an ongoing transaction"));
     }
     Ok(batch_bytes)
+}
+
+/// A gap in a producer's sequence is fatal to the producer, and must not be claimed by a broker that was cut off and has
+/// not heard yet who leads: the batches in between may be with the new leader. Nothing was appended, so that the producer
+/// may look for the leader and try again.
+fn not_led_for_sure(broker: &Broker, refused: Refused) -> Refused {
+    let is_gap = refused.code == ErrorCode::OutOfOrderSequenceNumber;
+    if is_gap && broker.liveness().is_some_and(|monitor| monitor.was_cut_off()) {
+        return Refused { code: ErrorCode::NotLeaderOrFollower, ..refused };
+    }
+    refused
 }
 
 fn refusal(error: &AppendError, partition: &Partition) -> Refused {

@@ -70,6 +70,11 @@ impl Monitor {
         self.machine.lock().is_cut_off(self.now())
     }
 
+    /// Whether it is, or was until a moment ago, so that it may think that it leads what others lead by now.
+    pub fn was_cut_off(&self) -> bool {
+        self.machine.lock().was_cut_off(self.now())
+    }
+
     /// How many brokers this one has reported as gone, and not yet as back.
     pub fn reported(&self) -> usize {
         self.machine.lock().reported()

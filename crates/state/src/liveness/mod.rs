@@ -34,6 +34,10 @@ const REFUSALS_MIN: u32 = 2;
 /// A broker that was reported counts as alive after so many answers in a row.
 const ANSWERS_MIN: u32 = 2;
 
+/// For so long after it was cut off a broker may lead what others lead by now: until it is probed again, connected to
+/// again, and told.
+const CUT_OFF_ECHO: Duration = Duration::from_secs(5);
+
 /// What others saw is worth asking again after this many intervals.
 const SIGHTING_INTERVALS_MAX: u32 = 4;
 
@@ -161,13 +165,15 @@ pub struct Liveness {
     peers: BTreeMap<NodeId, Peer>,
     /// The last time the machine was certainly running.
     ticked: Duration,
+    /// The last time this broker looked cut off.
+    cut_off: Option<Duration>,
 }
 
 impl Liveness {
     /// Knows nobody yet.
     #[must_use]
     pub fn new(options: Options) -> Self {
-        Self { options, office: Office::None, peers: BTreeMap::new(), ticked: Duration::ZERO }
+        Self { options, office: Office::None, peers: BTreeMap::new(), ticked: Duration::ZERO, cut_off: None }
     }
 
     /// Takes in one input; `actions` receives what follows from it.
@@ -181,7 +187,12 @@ impl Liveness {
                     peer.answers = 0;
                 }
             }
-            Input::Tick => self.tick(now),
+            Input::Tick => {
+                self.tick(now);
+                if self.is_cut_off(now) {
+                    self.cut_off = Some(now);
+                }
+            }
         }
         self.judge(now, actions);
     }
@@ -200,6 +211,12 @@ impl Liveness {
         let is_silent = |peer: &&Peer| !peer.is_refused() && self.options.silence <= peer.silent_for(now);
         let silent = self.peers.values().filter(is_silent).count();
         1 + self.peers.len() < silent * 2
+    }
+
+    /// Whether this broker is cut off, or was a moment ago: others may lead by now what it thinks it leads.
+    #[must_use]
+    pub fn was_cut_off(&self, now: Duration) -> bool {
+        self.is_cut_off(now) || self.cut_off.is_some_and(|at| now.saturating_sub(at) < CUT_OFF_ECHO)
     }
 
     /// The silent brokers about which a decision is near: others may lead in a moment what they lead.

@@ -188,6 +188,9 @@ fn a_controller_that_sees_fewer_than_half_does_nothing() {
     world.run(ms(300));
     assert!(matches!(&world.done()[..], [Action::Suspect { .. }, Action::Suspect { .. }]));
     assert!(!world.machine.is_cut_off(world.now));
+    assert!(world.machine.was_cut_off(world.now), "it may not have been told yet what happened meanwhile");
+    world.run(ms(5000));
+    assert!(!world.machine.was_cut_off(world.now));
 }
 
 #[test]
