@@ -24,6 +24,10 @@ use crate::failpoint;
 /// longest topic names: 64 · 2 · (249 + ~300 bytes).
 const OPERATIONS_MAX: usize = 64;
 
+/// Rounds of a deletion, each of which goes on where the last one was cut off. A connection that breaks in every one of
+/// them is not one that a controller can work with.
+const DELETE_ROUNDS_MAX: usize = 100;
+
 /// Something that was read, and the means to hear when it changes. Dropping it stops listening.
 #[derive(Debug)]
 pub struct Watched<T> {
@@ -572,7 +576,26 @@ impl FencedWriter {
         }
     }
 
+    /// Deletes nodes, children before their parents; those that are not there are fine.
     pub(super) async fn delete_all(&self, paths: &[String]) -> Result<(), CoordinationError> {
+        let mut left = paths.to_vec();
+        for _ in 0..DELETE_ROUNDS_MAX {
+            if left.is_empty() || self.try_delete_all(&left).await? {
+                return Ok(());
+            }
+            // Something is gone already, or an answer was lost: what is still there goes with the next round.
+            let nodes = self.coordination.read_all(&left).await?;
+            left = left.into_iter().zip(nodes).filter(|(_, node)| node.is_some()).map(|(path, _)| path).collect();
+        }
+        match left.first() {
+            None => Ok(()),
+            // Somebody has put nodes below it that are not Kafka's.
+            Some(path) => Err(CoordinationError::operation(path, Error::NotEmpty)),
+        }
+    }
+
+    /// One round; false if some of it may not have been done.
+    async fn try_delete_all(&self, paths: &[String]) -> Result<bool, CoordinationError> {
         let client = self.coordination.client();
         let mut pending = Vec::new();
         for chunk in paths.chunks(OPERATIONS_MAX) {
@@ -581,9 +604,10 @@ impl FencedWriter {
                 multi.add_delete(path, None).map_err(|source| CoordinationError::operation(path, source))?;
             }
             failpoint::reached("controller-write")?;
-            pending.push((chunk, multi.commit()));
+            pending.push(multi.commit());
         }
-        for (chunk, answer) in pending {
+        let mut is_done = true;
+        for answer in pending {
             match answer.await {
                 Ok(_) => failpoint::reached("controller-written")?,
                 Err(MultiWriteError::OperationFailed { index: 0, .. }) => {
@@ -592,15 +616,11 @@ impl FencedWriter {
                 Err(
                     MultiWriteError::OperationFailed { .. }
                     | MultiWriteError::RequestFailed { source: Error::ConnectionLoss | Error::Custom(_) },
-                ) => {
-                    for path in chunk {
-                        self.delete(path).await?;
-                    }
-                }
-                Err(error) => return Err(CoordinationError::operation("a topic's nodes", error.into())),
+                ) => is_done = false,
+                Err(error) => return Err(CoordinationError::operation("nodes to delete", error.into())),
             }
         }
-        Ok(())
+        Ok(is_done)
     }
 
     /// Deletes one node; one that is not there is fine.
