@@ -82,12 +82,10 @@ impl Fetcher {
             let now = Instant::now();
             let wanted = self.wanted(now);
             if wanted.is_empty() {
-                let paused = self.tracked.values().filter_map(|tracked| tracked.paused_until);
-                let held = self.has_throttled.then(|| now + THROTTLE_PAUSE);
-                self.rest(paused.chain(held).min()).await;
+                self.rest(self.next_due(now)).await;
                 continue;
             }
-            match self.fetch(wanted).await {
+            match self.fetch(wanted, self.longest_wait(now)).await {
                 Ok(response) => self.answered(response).await,
                 Err(NoAnswer::Interrupted) => self.connection = None,
                 Err(NoAnswer::Failed(error)) => self.connection_failed(&error).await,
@@ -154,7 +152,24 @@ impl Fetcher {
         }
     }
 
-    async fn fetch(&mut self, wanted: BTreeMap<TopicPartition, Wanted>) -> Result<FetchResponse, NoAnswer> {
+    /// When a partition that is not asked for now is to be asked for.
+    fn next_due(&self, now: Instant) -> Option<Instant> {
+        let paused = self.tracked.values().filter_map(|tracked| tracked.paused_until);
+        paused.chain(self.has_throttled.then(|| now + THROTTLE_PAUSE)).min()
+    }
+
+    /// How long the leader may hold the answer back: not past the time at which another partition is due. One whose
+    /// leader was not ready yet would otherwise wait for all the others.
+    fn longest_wait(&self, now: Instant) -> Duration {
+        let longest = self.shared.config.fetch_wait_max;
+        self.next_due(now).map_or(longest, |due| longest.min(due.saturating_duration_since(now)))
+    }
+
+    async fn fetch(
+        &mut self,
+        wanted: BTreeMap<TopicPartition, Wanted>,
+        wait_max: Duration,
+    ) -> Result<FetchResponse, NoAnswer> {
         let (shared, inbox) = (self.shared.clone(), self.inbox.clone());
         let config = &shared.config;
         let names_topics = wanted.values().any(|wanted| wanted.topic_id.is_zero());
@@ -167,7 +182,8 @@ impl Fetcher {
         };
         let version = if names_topics { VERSION_WITHOUT_IDS } else { VERSION };
         let own = shared.replicas.own().0;
-        let wait_ms = i32::try_from(config.fetch_wait_max.as_millis()).unwrap_or(i32::MAX);
+        // Rounded up: a due partition is asked for in the next round.
+        let wait_ms = i32::try_from(wait_max.as_micros().div_ceil(1000)).unwrap_or(i32::MAX);
         let mut request = FetchRequest {
             max_wait_ms: wait_ms,
             min_bytes: config.fetch_bytes_min,

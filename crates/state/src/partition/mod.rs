@@ -11,6 +11,7 @@
 
 pub mod follower;
 pub mod leader;
+mod progress;
 mod rules;
 
 #[cfg(test)]
