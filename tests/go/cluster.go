@@ -118,6 +118,7 @@ func (c *clusterClient) produce() {
 			open.Add(-1)
 			answer := event{"producer": c.name, "number": sent}
 			if err != nil {
+				fmt.Fprintf(os.Stderr, "record %d of partition %d failed: %v\n", sent, partition, err)
 				problem.Store(err)
 				answer["definite"] = false
 				c.write("fail", answer)
