@@ -37,9 +37,15 @@ impl Links {
         }
     }
 
-    /// The broker is not probed any more, or the probe has given the connection up.
+    /// The broker is not probed any more, or the probe has given the connection up. That it has ended stays known: a broker
+    /// that leaves is often not registered any more before others lead in its place.
     pub(super) fn forget(&self, broker: NodeId) {
-        self.0.lock().remove(&broker);
+        let mut links = self.0.lock();
+        match links.remove(&broker) {
+            Some(Link::Up(socket)) if has_ended(&socket) => drop(links.insert(broker, Link::Ended(Instant::now()))),
+            Some(ended @ Link::Ended(_)) => drop(links.insert(broker, ended)),
+            Some(Link::Up(_)) | None => {}
+        }
     }
 
     /// Whose connection ended a moment ago. The kernel is asked, because whoever wants to know may be told of the death by
@@ -48,11 +54,15 @@ impl Links {
         let links = self.0.lock();
         let is_ended = |link: &Link| match link {
             Link::Ended(at) => at.elapsed() < NEWS_AGE_MAX,
-            Link::Up(socket) => match socket.peek(&mut [MaybeUninit::uninit()]) {
-                Ok(bytes) => bytes == 0,
-                Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
-            },
+            Link::Up(socket) => has_ended(socket),
         };
         links.iter().filter(|(_, link)| is_ended(link)).map(|(broker, _)| *broker).collect()
+    }
+}
+
+fn has_ended(socket: &Socket) -> bool {
+    match socket.peek(&mut [MaybeUninit::uninit()]) {
+        Ok(bytes) => bytes == 0,
+        Err(error) => error.kind() != std::io::ErrorKind::WouldBlock,
     }
 }
