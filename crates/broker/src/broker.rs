@@ -163,7 +163,12 @@ impl Broker {
             dynamic.1.clone_from(of_this);
         }
         match self.config.load().with_dynamic(&dynamic.0, &dynamic.1) {
-            Ok(config) => {
+            Ok(mut config) => {
+                let bound = &self.config.load().listeners;
+                if config.listeners != *bound {
+                    tracing::warn!("the listeners were changed: the next start of this broker uses the new ones");
+                    config.listeners.clone_from(bound);
+                }
                 self.connections.set_limits(ConnectionLimits::from(&config.network));
                 self.replicas.throttles().set_rates(&config.replication);
                 self.default_topic_config.store(Arc::new(config.topics.config.clone()));

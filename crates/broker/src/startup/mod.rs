@@ -101,6 +101,11 @@ impl Broker {
         coordination.check_progress().await?;
         coordination.load_topic_configs().await?;
         let (of_all, of_this) = dynamic_config(&coordination, node_id).await?;
+        // What was changed while the broker ran and takes effect at a start: its listeners.
+        let config = config.with_dynamic(&of_all, &of_this).unwrap_or_else(|error| {
+            tracing::error!("the dynamic broker configuration is not used: {error}");
+            config
+        });
         let bound = bind_all(&config)?;
         let advertised = advertised(&config, &bound);
         let metrics = Arc::new(Metrics::new());

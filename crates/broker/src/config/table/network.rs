@@ -10,12 +10,12 @@ settings! {
         .differs("PLAINTEXT://:9092", "a broker without authentication should not be open to the network unless asked to be")
         .doc("Where the broker listens: `NAME://host:port` separated by commas. An empty host or `0.0.0.0` means every \
               interface, an IPv6 address stands in brackets, port 0 takes a free one. The name is a protocol or is \
-              mapped to one by `listener.security.protocol.map`.");
+              mapped to one by `listener.security.protocol.map`. A change takes effect at the broker's next start.");
 
     ADVERTISED_LISTENERS = Setting::string("advertised.listeners").per_broker()
         .doc("The addresses that clients are told to connect to, when they differ from `listeners`. Needed when \
               listening on `0.0.0.0` or behind address translation: a client that reaches the bootstrap address \
-              continues with these.");
+              continues with these. A change takes effect at the broker's next start.");
 
     LISTENER_SECURITY_PROTOCOL_MAP = Setting::string("listener.security.protocol.map").per_broker()
         .default("PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL")
