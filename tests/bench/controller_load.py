@@ -1,6 +1,5 @@
 """How long a new controller takes to read a large cluster and to take office, on one Apache ZooKeeper 3.9.4.
 
-    ./test bench --figure controller-load
     PYTHONPATH=tests python3 -m bench.controller_load [--partitions N] [--topics N] [--runs N]
 
 The partitions are written into ZooKeeper as Kafka writes them. Their replicas are on brokers that are not there, so what is
