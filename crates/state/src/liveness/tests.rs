@@ -242,7 +242,7 @@ fn a_dead_controller_loses_its_office_until_somebody_else_has_it() {
     world.input(Input::Refused { peer: NodeId(1) });
     world.input(Input::Refused { peer: NodeId(1) });
     let removal = Action::RemoveController { controller: NodeId(1), evidence: Evidence::Refused };
-    assert_eq!(world.done(), [removal.clone()]);
+    assert_eq!(world.done(), std::slice::from_ref(&removal));
     // Coordination may not have heard it.
     world.run(ms(1000));
     assert_eq!(world.done(), [removal]);
