@@ -76,6 +76,7 @@ class NamespaceNetwork:
         self.number = self.make_bridge()
         self.host = self.address(254)
         self.namespaces = []
+        self.cables = []
         self.cuts = set()
         run("ip", "address", "add", f"{self.host}/24", "dev", self.bridge)
         run("ip", "link", "set", self.bridge, "up")
@@ -102,6 +103,7 @@ class NamespaceNetwork:
         run("ip", "netns", "add", namespace.name)
         self.namespaces.append(namespace)
         run("ip", "link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", namespace.name)
+        self.cables.append(cable)
         run("ip", "link", "set", cable, "master", self.bridge, "up")
         inside = ("ip", "-n", namespace.name)
         run(*inside, "address", "add", f"{namespace.host}/24", "dev", "eth0")
@@ -131,6 +133,10 @@ class NamespaceNetwork:
         for namespace in self.namespaces:
             remove_namespace(namespace.name)
         self.namespaces.clear()
+        # A namespace goes some time after its removal, and its end of the cable with it; this end goes at once.
+        for cable in self.cables:
+            run("ip", "link", "delete", cable, check=False)
+        self.cables.clear()
         run("ip", "link", "delete", self.bridge, check=False)
 
 
