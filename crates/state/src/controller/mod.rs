@@ -112,7 +112,9 @@ impl Controller {
         for broker in controller.facts.broker_ids() {
             controller.tell_all_roles(broker);
         }
-        controller.publish_settled(all);
+        // All of them, those with a change under way too: a broker that has just started knows nothing yet, and a client
+        // that is shown a part of a topic's partitions takes the rest for gone.
+        controller.outbox.publish(all);
         controller.reassignments_requested(snapshot.reassignments);
         if let Some(partitions) = snapshot.preferred_elections {
             controller.preferred_election_requested(&partitions);
