@@ -92,6 +92,8 @@ func (c *clusterClient) options(more ...kgo.Opt) []kgo.Opt {
 		kgo.RequestTimeoutOverhead(5 * time.Second),
 		kgo.MetadataMinAge(100 * time.Millisecond),
 		kgo.MetadataMaxAge(2 * time.Second),
+		// A broker that is killed right after it accepted a connection is taken for one that wants TLS otherwise.
+		kgo.AlwaysRetryEOF(),
 	}, more...)
 }
 

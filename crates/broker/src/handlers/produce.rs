@@ -372,7 +372,11 @@ impl<'a> Target<'a> {
         if !info.is_duplicate {
             broker.metrics.appended((info.last_offset - info.first_offset + 1) as u64, info.bytes);
         }
+        // Sent before, and long ago: clients take this code for success, and Kafka has it for this (KIP-98).
+        let is_forgotten = info.first_offset.0 < 0;
+        let code = if is_forgotten { ErrorCode::DuplicateSequenceNumber } else { ErrorCode::None };
         let result = PartitionProduceResponse {
+            error_code: code.code(),
             base_offset: info.first_offset.0,
             log_append_time_ms: info.log_append_time,
             log_start_offset: info.log_start_offset.0,

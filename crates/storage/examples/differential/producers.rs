@@ -6,7 +6,7 @@ use std::io::{self, Write};
 use whimbrel_model::record::{
     BatchBuilder, BatchOptions, EndTxnMarker, HEADER_BYTES, RecordBatch, assign_offset, increment_sequence,
 };
-use whimbrel_model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
+use whimbrel_model::{ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 use whimbrel_storage::producer_state::{ProducerEntry, ProducerStates, Verdict, decode_snapshot};
 use whimbrel_storage::validator::AppendOrigin;
 
@@ -143,6 +143,8 @@ impl Log {
             Ok(Verdict::Duplicate(batch)) => {
                 format!("b DUPLICATE {} {} {}", batch.base_offset(), batch.last_offset, batch.timestamp)
             }
+            // Kafka does not know what is older than the batches that it remembers.
+            Ok(Verdict::Forgotten { .. }) => format!("b {}", ErrorCode::OutOfOrderSequenceNumber.name()),
             Ok(Verdict::Append(update)) => {
                 self.end = header.next_offset();
                 match self.states.apply(&update) {

@@ -14,7 +14,7 @@ use super::{Log, State};
 use crate::batch::BatchMeta;
 use crate::config::LogConfig;
 use crate::error::StorageError;
-use crate::producer_state::{BatchMetadata, ProducerError, ProducerUpdate, Verdict};
+use crate::producer_state::{ProducerError, ProducerUpdate, Verdict};
 use crate::segment::{Kind, Segment};
 use crate::validator::{AppendOrigin, ReplicationError, ValidationError, check_replicated, validate};
 
@@ -30,7 +30,8 @@ pub struct LeaderAppend {
 /// What an append did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AppendInfo {
-    /// Offset of the first record; of the original one if this was a duplicate.
+    /// Offset of the first record; of the original one if this was a duplicate. -1 if the duplicate is so old that its
+    /// place is not remembered: it lies at or below `last_offset`.
     pub first_offset: Offset,
     pub last_offset: Offset,
     /// Milliseconds since the epoch if the broker set the timestamps (for a duplicate: the original's largest
@@ -90,7 +91,13 @@ impl Log {
         let header = batch.header();
         let update = match state.producers.check(&header, marker.as_ref(), how.origin)? {
             Verdict::Append(update) => update,
-            Verdict::Duplicate(original) => return Ok(self.duplicate(&original, how.leader_epoch)),
+            Verdict::Duplicate(original) => {
+                let (first, last) = (original.base_offset(), original.last_offset);
+                return Ok(self.duplicate(first, last, original.timestamp, how.leader_epoch));
+            }
+            Verdict::Forgotten { before } => {
+                return Ok(self.duplicate(Offset(-1), Offset(before.0 - 1), NO_TIMESTAMP, how.leader_epoch));
+            }
         };
         let bytes = batch.size_in_bytes() as u64;
         let metas = SmallVec::from_iter([BatchMeta::of(&header)]);
@@ -142,11 +149,17 @@ impl Log {
         Ok(Some(info))
     }
 
-    fn duplicate(&self, original: &BatchMetadata, leader_epoch: LeaderEpoch) -> AppendInfo {
+    fn duplicate(
+        &self,
+        first_offset: Offset,
+        last_offset: Offset,
+        timestamp: i64,
+        leader_epoch: LeaderEpoch,
+    ) -> AppendInfo {
         AppendInfo {
-            first_offset: original.base_offset(),
-            last_offset: original.last_offset,
-            log_append_time: original.timestamp,
+            first_offset,
+            last_offset,
+            log_append_time: timestamp,
             log_start_offset: self.log_start_offset(),
             leader_epoch,
             is_duplicate: true,

@@ -158,9 +158,6 @@ impl Log {
         let home = self.home.path();
         state.snapshots.remove_where(&home, |offset| end < offset || offset <= start)?;
         let from = self.load_latest_snapshot(state, expiry)?;
-        if let Some(snapshot) = from {
-            self.recall_windows(state, snapshot, expiry.now_ms)?;
-        }
         let is_upgrade = from.is_none() && is_clean;
         // Kafka takes a clean log without snapshots for one that had no idempotent producer yet.
         if is_upgrade || from == Some(end) {
@@ -187,7 +184,7 @@ impl Log {
         Ok(())
     }
 
-    /// The offset of the snapshot that was loaded.
+    /// Loads a snapshot, and what a snapshot leaves out; gives its offset.
     fn load_latest_snapshot(&self, state: &mut State, expiry: Expiry) -> Result<Option<i64>, StorageError> {
         let home = self.home.path();
         while let Some(offset) = state.snapshots.latest() {
@@ -196,6 +193,7 @@ impl Log {
             match content.as_deref().map(decode_snapshot) {
                 Some(Ok(entries)) => {
                     state.producers.load(&entries, expiry.now_ms, expiry.after_ms);
+                    self.recall_windows(state, offset, expiry.now_ms)?;
                     return Ok(Some(offset));
                 }
                 Some(Err(error)) => tracing::warn!(path = %path.display(), %error, "removing a producer snapshot"),

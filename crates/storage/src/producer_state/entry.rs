@@ -1,10 +1,13 @@
 //! One producer.
 
-use whimbrel_model::record::{BatchHeader, NO_SEQUENCE, NO_TIMESTAMP, decrement_sequence};
+use whimbrel_model::record::{BatchHeader, NO_SEQUENCE, NO_TIMESTAMP, decrement_sequence, increment_sequence};
 use whimbrel_model::{Offset, ProducerEpoch};
 
 /// Batches remembered to recognise duplicates: as many as a producer may have in flight.
 pub const BATCHES_KEPT: usize = 5;
+
+/// More sequences in a row than this are not counted: numbers wrap at 2³¹, and older ones could be taken for newer.
+const IN_ROW_MAX: u32 = 1 << 30;
 
 /// Where a batch of a producer lies in the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -36,6 +39,10 @@ impl BatchMetadata {
     pub fn base_sequence(&self) -> i32 {
         decrement_sequence(self.last_sequence, self.offset_delta)
     }
+
+    fn records(&self) -> u32 {
+        u32::try_from(self.offset_delta).unwrap_or(0).saturating_add(1)
+    }
 }
 
 /// What a log remembers of a producer.
@@ -51,6 +58,9 @@ pub struct ProducerEntry {
     /// The latest batches of `epoch`, oldest first, in the first `batch_count` places.
     batches: [BatchMetadata; BATCHES_KEPT],
     batch_count: u8,
+    /// So many sequences up to the last one were seen to come one after the other in `epoch`: at least those of
+    /// `batches`, as far as these have no gap.
+    in_row: u32,
 }
 
 impl Default for ProducerEntry {
@@ -63,6 +73,7 @@ impl Default for ProducerEntry {
             current_txn_first_offset: None,
             batches: [BatchMetadata::default(); BATCHES_KEPT],
             batch_count: 0,
+            in_row: 0,
         }
     }
 }
@@ -95,10 +106,21 @@ impl ProducerEntry {
         self.batches().iter().find(is_same).copied()
     }
 
+    /// If the records of `header` are surely in the log, before every batch that is remembered: the offset they lie
+    /// below. They are if the producer's sequences were seen to come without a gap from there to here.
+    pub(super) fn forgotten(&self, header: &BatchHeader) -> Option<Offset> {
+        let oldest = self.batches().first().filter(|_| header.producer_epoch == self.epoch)?;
+        let behind = |sequence: i32| i64::from(decrement_sequence(self.last_sequence(), sequence));
+        let (first, last) = (behind(header.base_sequence), behind(header.last_sequence()));
+        let is_known = behind(oldest.base_sequence()) < last && last <= first && first < i64::from(self.in_row);
+        is_known.then(|| oldest.base_offset())
+    }
+
     /// Another epoch starts without batches.
     pub(super) fn set_epoch(&mut self, epoch: ProducerEpoch) {
         if self.epoch != epoch {
             self.batch_count = 0;
+            self.in_row = 0;
             self.epoch = epoch;
         }
     }
@@ -106,6 +128,9 @@ impl ProducerEntry {
     pub(super) fn add_batch(&mut self, epoch: ProducerEpoch, batch: BatchMetadata) {
         self.set_epoch(epoch);
         self.last_timestamp = batch.timestamp;
+        let follows = self.batch_count != 0 && increment_sequence(self.last_sequence(), 1) == batch.base_sequence();
+        let before = if follows { self.in_row } else { 0 };
+        self.in_row = before.saturating_add(batch.records()).min(IN_ROW_MAX);
         if usize::from(self.batch_count) == BATCHES_KEPT {
             self.batches.rotate_left(1);
             self.batch_count -= 1;
@@ -121,6 +146,7 @@ impl ProducerEntry {
         let Some(last) = self.last_batch().copied().filter(|last| older.last_offset < last.last_offset) else { return };
         let timestamp = self.last_timestamp;
         self.batch_count -= 1;
+        self.in_row = self.in_row.saturating_sub(last.records());
         self.add_batch(self.epoch, older);
         self.add_batch(self.epoch, last);
         // An end marker may be younger than the last batch.

@@ -15,6 +15,11 @@
 //! transactions whose end marker the high watermark has not passed: readers of committed data must not pass their
 //! first offset either, or a leader that fails would leave them with a decision that its successor does not know.
 //!
+//! What is repeated from before the last five batches is out of order for Kafka, and Java's producer then repeats it
+//! until it gives up: it was sent to a leader that was cut off, and everything behind it went to the next one. Here it is
+//! known as long as the sequences have no gap ([`Verdict::Forgotten`]), and answered with DUPLICATE_SEQUENCE_NUMBER,
+//! which every client takes for success.
+//!
 //! Source: Kafka 3.9's `ProducerStateManager`, `ProducerAppendInfo`, `ProducerStateEntry`. Left out: the guards of
 //! transaction verification (KIP-890), which come with transactions.
 
@@ -68,6 +73,8 @@ pub enum Verdict {
     Append(ProducerUpdate),
     /// It is in the log already: answer with these facts and append nothing.
     Duplicate(BatchMetadata),
+    /// It is in the log already, below `before`; where, is not remembered. Append nothing.
+    Forgotten { before: Offset },
 }
 
 /// The change that an accepted batch makes.
@@ -146,6 +153,11 @@ impl ProducerStates {
         {
             return Ok(Verdict::Duplicate(duplicate));
         }
+        if origin == AppendOrigin::Client
+            && let Some(before) = known.and_then(|entry| entry.forgotten(header))
+        {
+            return Ok(Verdict::Forgotten { before });
+        }
         if header.attributes.is_control() {
             let Some(marker) = marker else { return Ok(Verdict::Append(ProducerUpdate(Change::Nothing))) };
             return check_marker(known, header, marker, origin);
@@ -199,7 +211,7 @@ impl ProducerStates {
     ) -> Result<Option<CompletedTxn>, ProducerError> {
         match self.check(header, marker, AppendOrigin::Replication)? {
             Verdict::Append(update) => Ok(self.apply(&update)),
-            Verdict::Duplicate(_) => Ok(None),
+            Verdict::Duplicate(_) | Verdict::Forgotten { .. } => Ok(None),
         }
     }
 

@@ -40,7 +40,7 @@ fn marker(is_commit: bool, coordinator_epoch: i32) -> EndTxnMarker {
 fn append(states: &mut ProducerStates, header: &BatchHeader) -> Result<(), ProducerError> {
     match states.check(header, None, AppendOrigin::Client)? {
         Verdict::Append(update) => assert_eq!(states.apply(&update), None),
-        Verdict::Duplicate(batch) => panic!("unexpected duplicate {batch:?}"),
+        other => panic!("not to be appended: {other:?}"),
     }
     Ok(())
 }
@@ -52,7 +52,7 @@ fn end(
 ) -> Result<Option<CompletedTxn>, ProducerError> {
     match states.check(header, Some(marker), AppendOrigin::Coordinator)? {
         Verdict::Append(update) => Ok(states.apply(&update)),
-        Verdict::Duplicate(batch) => panic!("unexpected duplicate {batch:?}"),
+        other => panic!("not to be appended: {other:?}"),
     }
 }
 
@@ -78,7 +78,7 @@ fn sequences_must_follow_each_other() {
 }
 
 #[test]
-fn last_five_batches_are_recognised_and_older_ones_are_not() {
+fn last_five_batches_are_remembered_and_older_ones_known_by_their_sequences() {
     let mut states = ProducerStates::new();
     for index in 0..7 {
         append(&mut states, &data(0, index * 2, i64::from(index) * 2 + 100, 2)).unwrap();
@@ -92,13 +92,73 @@ fn last_five_batches_are_recognised_and_older_ones_are_not() {
         assert_eq!(found.timestamp, 1_100 + index * 2);
     }
     for sequence in [0, 2] {
-        assert!(states.check(&data(0, sequence, 500, 2), None, AppendOrigin::Client).is_err());
+        let again = states.check(&data(0, sequence, 500, 2), None, AppendOrigin::Client);
+        assert_eq!(again, Ok(Verdict::Forgotten { before: Offset(104) }));
     }
     // A part of a known batch is no duplicate of it.
     assert!(states.check(&data(0, 12, 500, 1), None, AppendOrigin::Client).is_err());
     // A follower copies what the leader has.
     let copied = states.check(&data(0, 12, 500, 2), None, AppendOrigin::Replication);
     assert!(matches!(copied, Ok(Verdict::Append(_))));
+}
+
+/// What nobody saw may not be in the log: a retry of it must not be taken for done.
+#[test]
+fn batches_before_the_first_that_was_seen_are_out_of_order() {
+    let mut states = ProducerStates::new();
+    let is_forgotten = |states: &ProducerStates, header: &BatchHeader| {
+        matches!(states.check(header, None, AppendOrigin::Client), Ok(Verdict::Forgotten { .. }))
+    };
+    for index in 0..10 {
+        append(&mut states, &data(0, 100 + index, i64::from(index), 1)).unwrap();
+    }
+    assert!(is_forgotten(&states, &data(0, 100, 500, 1)));
+    assert!(is_forgotten(&states, &data(0, 102, 500, 3)));
+    for (sequence, count) in [(99, 1), (99, 2), (0, 1), (104, 2), (100, 20), (110 + (1 << 30), 1)] {
+        assert!(states.check(&data(0, sequence, 500, count), None, AppendOrigin::Client).is_err(), "{sequence}");
+    }
+    // What a leader let in with a gap, a follower knows from the gap on.
+    states.replay(&data(0, 200, 10, 1), None).unwrap();
+    for index in 1..10 {
+        append(&mut states, &data(0, 200 + index, 10 + i64::from(index), 1)).unwrap();
+    }
+    assert!(is_forgotten(&states, &data(0, 200, 500, 1)));
+    assert!(!is_forgotten(&states, &data(0, 199, 500, 1)) && !is_forgotten(&states, &data(0, 105, 500, 1)));
+    // Another epoch's sequences are others.
+    append(&mut states, &data(1, 0, 20, 1)).unwrap();
+    assert!(!is_forgotten(&states, &data(1, 205, 500, 1)));
+}
+
+#[test]
+fn old_batches_are_known_across_the_wrap() {
+    let mut states = ProducerStates::new();
+    let first = i32::MAX - 4;
+    for index in 0..12 {
+        let sequence = whimbrel_model::record::increment_sequence(first, index);
+        append(&mut states, &data(0, sequence, i64::from(index), 1)).unwrap();
+    }
+    let check = |sequence| states.check(&data(0, sequence, 500, 1), None, AppendOrigin::Client);
+    assert_eq!(check(first), Ok(Verdict::Forgotten { before: Offset(7) }));
+    assert!(check(first - 1).is_err() && check(i32::MAX / 2).is_err() && check(8).is_err());
+}
+
+/// After a snapshot and the batches before it, only what came in a row at the end is known by its sequence.
+#[test]
+fn recalled_batches_do_not_count_twice() {
+    let mut states = ProducerStates::new();
+    for index in 0..20 {
+        append(&mut states, &data(0, index, i64::from(index), 1)).unwrap();
+    }
+    states.load(&decode_snapshot(&states.snapshot()).unwrap(), 0, i64::MAX);
+    for index in 10..19 {
+        states.recall(&data(0, index, i64::from(index), 1));
+    }
+    for index in 20..30 {
+        append(&mut states, &data(0, index, i64::from(index), 1)).unwrap();
+    }
+    let check = |sequence| states.check(&data(0, sequence, 500, 1), None, AppendOrigin::Client);
+    assert!(matches!(check(19), Ok(Verdict::Forgotten { .. })));
+    assert!(check(9).is_err(), "nobody saw it");
 }
 
 #[test]
@@ -315,7 +375,10 @@ proptest! {
             reloaded.load(&decode_snapshot(&states.snapshot()).unwrap(), 0, i64::MAX);
             match (&decision, reloaded.check(&header, None, AppendOrigin::Client)) {
                 // Only the last batch survives: an older duplicate is then out of order.
-                (Ok(Verdict::Duplicate(_)), Err(ProducerError::OutOfOrderSequence { .. })) => {}
+                (
+                    Ok(Verdict::Duplicate(_) | Verdict::Forgotten { .. }),
+                    Err(ProducerError::OutOfOrderSequence { .. }),
+                ) => {}
                 (before, after) => prop_assert_eq!(before, &after),
             }
             if let Ok(Verdict::Append(update)) = decision {

@@ -285,8 +285,9 @@ fn the_last_five_batches_of_a_producer_are_duplicates_after_two_crashes_in_a_row
             assert!(again.is_duplicate, "sequence {sequence}");
             assert_eq!(again.first_offset, Offset(2 * i64::from(sequence)));
         }
-        // Older ones are not remembered by any broker.
-        assert!(log.append_as_leader(&producer_batch(7, 0, 194, 1), leader()).is_err());
+        // Older ones may be out of order, or known by their sequences; they are not stored again.
+        let older = log.append_as_leader(&producer_batch(7, 0, 194, 1), leader());
+        assert!(older.map_or(true, |info| info.is_duplicate && info.first_offset == Offset(-1)));
         copy_tree(crashed.path(), copy.path());
         manager.close();
         crashed = copy;

@@ -50,6 +50,30 @@ fn append_at_epoch(log: &std::sync::Arc<whimbrel_storage::Log>, epoch: i32) {
     log.append_as_leader(&batch(3, 40, NOW_MS), how).expect("appended");
 }
 
+/// A clean start leaves a snapshot that holds one batch of the producer; a truncation behind it goes back to it.
+#[test]
+fn the_last_five_batches_of_a_producer_are_duplicates_after_a_truncation() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open(dir.path());
+    let log = create(&manager, 0, &LogConfig::default());
+    for sequence in 0..20 {
+        append(&log, &producer_batch(7, 0, sequence, 1));
+    }
+    manager.close();
+    drop((log, manager));
+    let (manager, _) = open(dir.path());
+    let log = manager.get(&tp(0)).expect("the log");
+    append(&log, &producer_batch(7, 0, 20, 1));
+    append(&log, &producer_batch(7, 0, 21, 1));
+    log.truncate_to(Offset(21), NOW_MS).expect("truncated");
+    for sequence in 16..21 {
+        let again = append(&log, &producer_batch(7, 0, sequence, 1));
+        assert_eq!((again.first_offset, again.is_duplicate), (Offset(i64::from(sequence)), true));
+    }
+    assert!(log.append_as_leader(&producer_batch(7, 0, 15, 1), leader()).is_err());
+    assert_eq!(append(&log, &producer_batch(7, 0, 21, 1)).first_offset, Offset(21));
+}
+
 #[test]
 fn producers_are_as_they_were_at_the_truncation_point() {
     let dir = tempfile::tempdir().expect("a directory");
