@@ -1,24 +1,28 @@
-"""What the brokers of a stopped cluster have on their disks, as events for the checker (C5)."""
+"""What the brokers of a stopped cluster have on their disks, as events for the checker (C2, C5)."""
 
 import hashlib
 import struct
 
-# Base offset, batch length, leader epoch, magic, checksum, attributes, last offset delta (a record batch of version 2).
-HEADER = struct.Struct(">qiibIhi")
+# Base offset, batch length, leader epoch, magic, checksum, attributes, last offset delta, base and largest timestamp,
+# producer id and epoch, base sequence (a record batch of version 2).
+HEADER = struct.Struct(">qiibIhiqqqhi")
+SEQUENCES = 1 << 31
 # What the batch length does not count.
 LENGTH_OVERHEAD = 12
 CHECKPOINT = "replication-offset-checkpoint"
 
 
 def batches(path):
-    """(base offset, last offset, digest of the bytes) of every batch of a segment file."""
+    """(base offset, last offset, digest of the bytes, what its idempotent producer numbered it with) of every batch."""
     data, at = path.read_bytes(), 0
     while at + HEADER.size <= len(data):
-        base, length, _, _, _, _, delta = HEADER.unpack_from(data, at)
+        base, length, _, _, _, _, delta, _, _, producer, epoch, first = HEADER.unpack_from(data, at)
         end = at + LENGTH_OVERHEAD + length
         if length <= 0 or len(data) < end:
             return
-        yield base, base + delta, hashlib.blake2b(data[at:end], digest_size=8).hexdigest()
+        sequence = {"producer_id": producer, "producer_epoch": epoch, "first": first, "last": (first + delta) % SEQUENCES}
+        digest = hashlib.blake2b(data[at:end], digest_size=8).hexdigest()
+        yield base, base + delta, digest, sequence if producer >= 0 else None
         at = end
 
 
@@ -31,8 +35,8 @@ def note_copy(history, broker, topic, partition):
     begin = end = int(segments[0].stem)
     first = None
     for segment in segments:
-        for base, last, digest in batches(segment):
-            history.write("batch", **place, base=base, last=last, digest=digest)
+        for base, last, digest, sequence in batches(segment):
+            history.write("batch", **place, base=base, last=last, digest=digest, sequence=sequence)
             first, end = base if first is None else first, last + 1
     history.write("replica", **place, **{"from": begin if first is None else first, "to": end})
 

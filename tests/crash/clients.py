@@ -76,7 +76,8 @@ class Load(Client):
     def run(self):
         idempotent, acks = self.settings["idempotent"], self.settings["acks"]
         in_flight = 5 if idempotent else 1
-        self.history.write("producer", producer=self.name, idempotent=idempotent, ordered=True)
+        renumbers = self.settings.get("renumbers", False)
+        self.history.write("producer", producer=self.name, idempotent=idempotent, ordered=True, renumbers=renumbers)
         self.failures, self.open = 0, 0
         producer = Producer(self.config(**{
             "enable.idempotence": idempotent,

@@ -48,13 +48,38 @@ impl fmt::Display for Record {
     }
 }
 
+/// What an idempotent producer numbered a batch with (KIP-98).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Sequence {
+    pub producer_id: i64,
+    pub producer_epoch: i16,
+    /// Of the first record.
+    pub first: i32,
+    /// Of the last record. After `i32::MAX` comes 0.
+    pub last: i32,
+}
+
+impl fmt::Display for Sequence {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { producer_id, producer_epoch, first, last } = self;
+        write!(f, "{first} to {last} of producer {producer_id} epoch {producer_epoch}")
+    }
+}
+
 /// What a client did or saw.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
 pub enum Event {
     /// A producer starts. `idempotent`: no record may be stored twice. `ordered`: its records are stored in the order
-    /// in which they were sent (it is idempotent, or has one request in flight).
-    Producer { producer: String, idempotent: bool, ordered: bool },
+    /// in which they were sent (it is idempotent, or has one request in flight). `renumbers`: its client may send a
+    /// record again under a new producer epoch, although the record may be stored already; no broker can tell.
+    Producer {
+        producer: String,
+        idempotent: bool,
+        ordered: bool,
+        #[serde(default)]
+        renumbers: bool,
+    },
     /// A consumer group that must process every record of a topic by the end of the run.
     Group { group: String, topic: String },
     /// A record is handed to the producer.
@@ -140,6 +165,7 @@ pub enum Event {
         leader: u32,
     },
     /// After the run, a broker's copy of a partition has this batch: offsets `base..=last`, and a digest of its bytes.
+    /// `sequence` is that of an idempotent producer.
     Batch {
         broker: u32,
         #[serde(flatten)]
@@ -147,6 +173,8 @@ pub enum Event {
         base: u64,
         last: u64,
         digest: String,
+        #[serde(default)]
+        sequence: Option<Sequence>,
     },
     /// After the run, a broker's copy of a partition was read as a whole: offsets `from..to`.
     Replica {

@@ -36,27 +36,45 @@ pub(super) fn acknowledged_records_are_there(facts: &Facts) -> Vec<Violation> {
     violations
 }
 
-/// C2.
+/// C2, as the clients see it.
 pub(super) fn idempotent_records_are_stored_once(facts: &Facts) -> Vec<Violation> {
-    let mut violations = Vec::new();
-    for (partition, offsets) in &facts.stored {
-        let mut first_at: BTreeMap<&Record, u64> = BTreeMap::new();
-        for (offset, record) in offsets {
-            if !facts.idempotent.contains(&record.producer) {
-                continue;
-            }
-            let first = *first_at.entry(record).or_insert(*offset);
-            if first != *offset {
-                violations.push(Violation::Duplicate {
-                    record: record.clone(),
-                    partition: partition.clone(),
-                    first,
-                    second: *offset,
-                });
-            }
-        }
+    stored_again(facts)
+        .filter(|again| !again.is_renumbered(facts))
+        .map(|StoredAgain { record, partition, first, second }| Violation::Duplicate {
+            record: record.clone(),
+            partition: partition.clone(),
+            first,
+            second,
+        })
+        .collect()
+}
+
+/// A record of an idempotent producer that is stored at a second offset.
+pub(super) struct StoredAgain<'a> {
+    record: &'a Record,
+    partition: &'a Partition,
+    first: u64,
+    second: u64,
+}
+
+impl StoredAgain<'_> {
+    /// Whether that is the work of its client, which gave the record a new number: no broker could know it again.
+    pub fn is_renumbered(&self, facts: &Facts) -> bool {
+        let number = |offset| facts.sequence_at(self.partition, offset).map(|it| (it.producer_id, it.producer_epoch));
+        facts.renumbering.contains(&self.record.producer)
+            && matches!((number(self.first), number(self.second)), (Some(one), Some(other)) if one != other)
     }
-    violations
+}
+
+pub(super) fn stored_again(facts: &Facts) -> impl Iterator<Item = StoredAgain<'_>> {
+    facts.stored.iter().flat_map(|(partition, offsets)| {
+        let mut first_at: BTreeMap<&Record, u64> = BTreeMap::new();
+        let of_idempotent = offsets.iter().filter(|(_, record)| facts.idempotent.contains(&record.producer));
+        of_idempotent.filter_map(move |(&second, record)| {
+            let first = *first_at.entry(record).or_insert(second);
+            (first != second).then_some(StoredAgain { record, partition, first, second })
+        })
+    })
 }
 
 /// C4.

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Counts, Violation};
-use crate::history::{Event, Line, Partition, Record};
+use super::{Counts, Violation, delivery};
+use crate::history::{Event, Line, Partition, Record, Sequence};
 
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     pub idempotent: BTreeSet<String>,
     pub ordered: BTreeSet<String>,
+    /// Producers whose client may store a record again under a new producer epoch.
+    pub renumbering: BTreeSet<String>,
     /// Group and topic.
     pub groups: Vec<(String, String)>,
     pub sent: BTreeMap<Record, Partition>,
@@ -29,8 +31,16 @@ pub(super) struct Facts {
 pub(super) struct Copy {
     /// First offset, and the offset after the last; `None` until the copy is read as a whole.
     pub range: Option<(u64, u64)>,
-    /// By base offset: the last offset, and the digest of the bytes.
-    pub batches: BTreeMap<u64, (u64, String)>,
+    pub batches: BTreeMap<u64, Batch>,
+}
+
+/// A batch of a copy, by its base offset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Batch {
+    pub last: u64,
+    /// Of its bytes.
+    pub digest: String,
+    pub sequence: Option<Sequence>,
 }
 
 impl Facts {
@@ -53,12 +63,16 @@ impl Facts {
             processed: self.processed.values().map(BTreeSet::len).sum(),
             commits: self.commits,
             replicas: self.copies.values().map(BTreeMap::len).sum(),
+            renumbered: delivery::stored_again(self).filter(|again| again.is_renumbered(self)).count(),
         }
     }
 
     fn add(&mut self, event: &Event, violations: &mut Vec<Violation>) {
         match event {
-            Event::Producer { producer, idempotent, ordered } => {
+            Event::Producer { producer, idempotent, ordered, renumbers } => {
+                if *renumbers {
+                    self.renumbering.insert(producer.clone());
+                }
                 if *idempotent {
                     self.idempotent.insert(producer.clone());
                 }
@@ -86,8 +100,9 @@ impl Facts {
                 self.processed.entry((group.clone(), partition.clone())).or_default().insert(*offset);
             }
             Event::Committed { .. } => self.commits += 1,
-            Event::Batch { broker, partition, base, last, digest } => {
-                self.copy(partition, *broker).batches.insert(*base, (*last, digest.clone()));
+            Event::Batch { broker, partition, base, last, digest, sequence } => {
+                let batch = Batch { last: *last, digest: digest.clone(), sequence: *sequence };
+                self.copy(partition, *broker).batches.insert(*base, batch);
             }
             Event::Replica { broker, partition, from, to } => {
                 self.copy(partition, *broker).range = Some((*from, *to));
@@ -98,6 +113,14 @@ impl Facts {
             | Event::Leader { .. }
             | Event::Broker { .. } => {}
         }
+    }
+
+    /// What the producer numbered the batch at an offset with, as any copy of the partition has it.
+    pub fn sequence_at(&self, partition: &Partition, offset: u64) -> Option<Sequence> {
+        self.copies.get(partition)?.values().find_map(|copy| {
+            let (_, batch) = copy.batches.range(..=offset).next_back()?;
+            batch.sequence.filter(|_| offset <= batch.last)
+        })
     }
 
     fn copy(&mut self, partition: &Partition, broker: u32) -> &mut Copy {

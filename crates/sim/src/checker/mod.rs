@@ -3,7 +3,7 @@
 //! | check | promise |
 //! |---|---|
 //! | C1 | every acknowledged record is read, at the offset that was acknowledged |
-//! | C2 | an idempotent producer's record is stored once |
+//! | C2 | an idempotent producer's record is stored once, and its batches follow one another as it numbered them |
 //! | C3 | an ordered producer's records are stored in the order in which they were sent |
 //! | C4 | nothing is read that was not sent there, or that certainly failed |
 //! | C5 | below the high watermark, every replica has the same bytes |
@@ -24,7 +24,7 @@ mod tests;
 use std::fmt;
 
 use self::facts::Facts;
-use crate::history::{Line, Partition, Record};
+use crate::history::{Line, Partition, Record, Sequence};
 
 /// One broken promise.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +35,8 @@ pub enum Violation {
     LostSomewhere { record: Record, partition: Partition },
     #[error("C2: {record} of an idempotent producer is at {partition}@{first} and again at @{second}")]
     Duplicate { record: Record, partition: Partition, first: u64, second: u64 },
+    #[error("C2: {partition}@{offset} on broker {broker} has {sequence}, and before it {before}")]
+    SequenceBroken { partition: Partition, broker: u32, offset: u64, sequence: Sequence, before: Sequence },
     #[error("C3: {earlier} was sent before {later}, and is stored behind it, at {partition}@{offset}")]
     Reordered { earlier: Record, later: Record, partition: Partition, offset: u64 },
     #[error("C4: {record} was read at {partition}@{offset}, and was never sent there")]
@@ -77,16 +79,22 @@ pub struct Counts {
     pub commits: usize,
     /// Copies of partitions that were compared.
     pub replicas: usize,
+    /// Records that their client stored again under a new producer epoch.
+    pub renumbered: usize,
 }
 
 impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sent, acknowledged, stored, processed, commits, replicas } = self;
+        let Self { sent, acknowledged, stored, processed, commits, replicas, renumbered } = self;
         write!(
             f,
             "{sent} sent, {acknowledged} acknowledged, {stored} stored, {processed} processed, {commits} commits, \
              {replicas} replicas"
-        )
+        )?;
+        if *renumbered == 0 {
+            return Ok(());
+        }
+        write!(f, ", {renumbered} stored again by their client under a new producer epoch")
     }
 }
 
@@ -100,6 +108,7 @@ pub fn check(mut lines: Vec<Line>) -> (Counts, Vec<Violation>) {
     violations.extend(order::producers_order_is_kept(&facts));
     violations.extend(order::readers_and_ends_go_forward(&lines));
     violations.extend(replicas::replicas_are_equal(&facts));
+    violations.extend(replicas::sequences_follow_one_another(&facts));
     violations.extend(replicas::epochs_have_one_leader(&lines));
     violations.extend(groups::commits_go_forward(&lines));
     violations.extend(groups::commits_follow_processing(&lines));

@@ -59,8 +59,9 @@ fn json(t: usize, line: &str) -> String {
     let place = r#""topic":"t","partition":0"#;
     let rest = match words[..] {
         ["producer", name, kind] => {
-            let idempotent = kind == "idempotent";
-            format!(r#""event":"producer","producer":"{name}","idempotent":{idempotent},"ordered":true"#)
+            let (idempotent, renumbers) = (kind != "plain", kind == "renumbering");
+            let kind = format!(r#""idempotent":{idempotent},"ordered":true,"renumbers":{renumbers}"#);
+            format!(r#""event":"producer","producer":"{name}",{kind}"#)
         }
         ["group", name] => format!(r#""event":"group","group":"{name}","topic":"t""#),
         ["send", p, n] => format!(r#""event":"send","producer":"{p}","number":{n},{place}"#),
@@ -82,6 +83,15 @@ fn json(t: usize, line: &str) -> String {
         ["batch", broker, range, digest] => {
             let (base, last) = range.split_once("..").unwrap();
             format!(r#""event":"batch","broker":{broker},{place},"base":{base},"last":{last},"digest":"{digest}""#)
+        }
+        ["batch", broker, range, digest, "epoch", epoch, "sequence", sequences] => {
+            let (base, last) = range.split_once("..").unwrap();
+            let (first_sequence, last_sequence) = sequences.split_once("..").unwrap();
+            let sequence = format!(
+                r#"{{"producer_id":7,"producer_epoch":{epoch},"first":{first_sequence},"last":{last_sequence}}}"#
+            );
+            let batch = format!(r#""base":{base},"last":{last},"digest":"{digest}","sequence":{sequence}"#);
+            format!(r#""event":"batch","broker":{broker},{place},{batch}"#)
         }
         ["replica", broker, range] => {
             let (from, to) = range.split_once("..").unwrap();
@@ -135,6 +145,54 @@ fn record_of_an_idempotent_producer_is_stored_once() {
         with("read final p 1 @3", "read final p 1 @3\nread final p 1 @4\nprocessed g @4"),
         ["C2: p/1 of an idempotent producer is at t-0@3 and again at @4"]
     );
+}
+
+/// The good run in which `p/1` is stored again at @4 by `kind` of producer, in batches with these epochs.
+fn stored_again(kind: &str, epochs: [u32; 2]) -> Vec<String> {
+    let [one, other] = epochs;
+    let text = GOOD
+        .replace("p idempotent", &format!("p {kind}"))
+        .replace("read final p 1 @3", "read final p 1 @3\nread final p 1 @4\nprocessed g @4")
+        .replace("final 0..4", "final 0..5")
+        .replace(
+            "3 2..3 bb",
+            &format!("3 2..3 bb epoch {one} sequence 0..1\nbatch 3 4..4 dd epoch {other} sequence 0..0"),
+        )
+        .replace("replica 3 2..4", "replica 3 2..5");
+    let text: Vec<&str> = text
+        .lines()
+        .filter(|line| !["batch 1", "batch 2", "replica 1", "replica 2"].iter().any(|it| line.starts_with(it)))
+        .collect();
+    violations(&text.join("\n"))
+}
+
+#[test]
+fn record_that_its_client_renumbered_may_be_stored_twice() {
+    assert_eq!(stored_again("renumbering", [4, 5]), Vec::<String>::new());
+    let duplicate = "C2: p/1 of an idempotent producer is at t-0@3 and again at @4";
+    assert_eq!(stored_again("idempotent", [4, 5]), [duplicate], "this client does not do that");
+    assert!(stored_again("renumbering", [4, 4]).contains(&duplicate.to_owned()), "it is the same number");
+}
+
+#[test]
+fn batches_of_a_producer_follow_one_another() {
+    let batches = |one: &str, other: &str| {
+        let text =
+            GOOD.replace("1 0..1 aa", &format!("1 0..1 aa {one}")).replace("1 2..3 bb", &format!("1 2..3 bb {other}"));
+        let broken: Vec<String> = violations(&text).into_iter().filter(|text| text.starts_with("C2")).collect();
+        broken
+    };
+    let fine = Vec::<String>::new();
+    assert_eq!(batches("epoch 0 sequence 5..6", "epoch 0 sequence 7..8"), fine);
+    assert_eq!(batches("epoch 0 sequence 5..2147483647", "epoch 0 sequence 0..1"), fine);
+    assert_eq!(batches("epoch 0 sequence 5..6", "epoch 1 sequence 0..1"), fine);
+    assert_eq!(
+        batches("epoch 0 sequence 5..6", "epoch 0 sequence 6..7"),
+        ["C2: t-0@2 on broker 1 has 6 to 7 of producer 7 epoch 0, and before it 5 to 6 of producer 7 epoch 0"]
+    );
+    assert_eq!(batches("epoch 0 sequence 5..6", "epoch 0 sequence 8..9").len(), 1);
+    assert_eq!(batches("epoch 1 sequence 0..1", "epoch 0 sequence 2..3").len(), 1);
+    assert_eq!(batches("epoch 0 sequence 5..6", "epoch 1 sequence 7..8").len(), 1);
 }
 
 #[test]
