@@ -8,6 +8,8 @@ import subprocess
 import sys
 import time
 
+from confluent_kafka import ElectionType, KafkaException
+
 from bench.measure import figure, percentile, table
 from bench.plot import draw_gaps
 from cluster.cluster import Cluster
@@ -15,6 +17,8 @@ from harness.network import LOOPBACK, LoopbackNetwork
 from harness.servers import Ensemble, wait_until
 
 TOPIC = "probed"
+# The partition whose leader is harmed, and whose gap counts.
+HARMED = (0,)
 # Kafka's defaults, where the tests of servers.py have others. A killed broker's session ends after 18 s.
 PROPERTIES = {
     "zookeeper.session.timeout.ms": "18000",
@@ -127,19 +131,28 @@ def gap_rounds(bench, kind, what, **client):
     `reconnect.backoff.max.ms` (ten seconds), also when that one leads again, and would measure the round before.
     """
     gaps, errors = [], 0
-    with three_brokers(bench, kind) as cluster:
+    with three_brokers(bench, kind, partitions=bench.partitions) as cluster:
         for number in range(rounds_of(bench, kind)):
-            prober = Prober(cluster, cluster.folder, **client)
+            prober = Prober(cluster, cluster.folder, partitions=range(bench.partitions), **client)
             try:
                 time.sleep(SETTLED_SECONDS)
                 gaps.append(what(cluster, prober))
                 cluster.wait_complete()
                 cluster.wait_in_sync(BACK_SECONDS_MAX)
+                spread_leaders(cluster)
             finally:
                 prober.end()
             errors += len(prober.errors)
             print(f"  {kind.name} round {number + 1}: {gaps[-1]:.0f} ms", file=sys.stderr, flush=True)
     return gaps, errors
+
+
+def spread_leaders(cluster):
+    """Each partition's first replica leads again, so that the next client has connections to several brokers."""
+    admin = cluster.admin()
+    with contextlib.suppress(KafkaException):
+        admin.elect_leaders(ElectionType.PREFERRED).result()
+    cluster.wait_in_sync(BACK_SECONDS_MAX, preferred=True)
 
 
 def gap_table(bench, name, title, what, **client):
@@ -161,7 +174,7 @@ def gap_table(bench, name, title, what, **client):
 def failover(bench):
     def kill(cluster, prober):
         broker = cluster.leader(TOPIC)
-        gap = harm(prober, broker.kill)
+        gap = harm(prober, broker.kill, HARMED)
         broker.start()
         return gap
 
@@ -173,7 +186,7 @@ def frozen(bench):
 
     def freeze(cluster, prober):
         broker = cluster.leader(TOPIC)
-        gap = harm(prober, broker.freeze, at_least=2)
+        gap = harm(prober, broker.freeze, HARMED, at_least=2)
         broker.thaw()
         return gap
 
@@ -184,7 +197,7 @@ def frozen(bench):
 def rolling(bench):
     def restart(cluster, prober):
         broker = cluster.leader(TOPIC)
-        gap = harm(prober, broker.stop)
+        gap = harm(prober, broker.stop, HARMED)
         broker.start()
         return gap
 

@@ -36,7 +36,7 @@ class Bench:
     def __init__(self, arguments):
         self.runs, self.root = arguments.runs, arguments.data
         self.codecs = arguments.codecs.split(",")
-        self.kills, self.kafka_rounds = arguments.kills, arguments.kafka_rounds
+        self.kills, self.kafka_rounds, self.partitions = arguments.kills, arguments.kafka_rounds, arguments.partitions
         self.away_seconds, self.plots, self.session_ms = arguments.away, arguments.plots, arguments.session_ms
         self.producer = [setting for setting in TUNED if "acks" not in setting] if arguments.tuned_producer else []
         self.kinds = [kind for kind in (Whimbrel, Kafka) if arguments.only in (None, kind.name)]
@@ -282,6 +282,7 @@ def main():
     parser.add_argument("--codecs", default="none,lz4", help="for throughput (default none,lz4)")
     parser.add_argument("--kills", type=int, default=50, help="rounds of failover, frozen, rolling and controller")
     parser.add_argument("--kafka-rounds", type=int, default=5, help="of these, for Kafka, which takes long")
+    parser.add_argument("--partitions", type=int, default=1, help="that the client of a gap sends to; the gap is that of the first")
     parser.add_argument("--session-ms", type=int, help="zookeeper.session.timeout.ms of a cluster (default 18000)")
     parser.add_argument("--away", type=int, default=600, metavar="SECONDS", help="how long ZooKeeper is away")
     parser.add_argument("--plots", type=pathlib.Path, metavar="DIR", help="where plots of the gaps are written")
