@@ -26,6 +26,10 @@ use super::frame::{FrameBuffer, FrameError};
 use super::limits::{RequestMemory, RequestMemoryPermit};
 use crate::handlers::{self, Answer, ConnectionContext};
 
+#[cfg(test)]
+#[path = "connection_tests.rs"]
+mod tests;
+
 /// Answers of one connection that may wait at a time. Kafka's clients have at most five requests in flight when they
 /// are idempotent; more than a few hundred only add latency.
 const WAITING_MAX: usize = 256;
@@ -238,7 +242,9 @@ async fn read_some(stream: &mut TcpStream, frames: &mut FrameBuffer, settings: &
         match poll_fn(|context| Poll::Ready(reading.as_mut().poll(context))).await {
             Poll::Ready(Ok(0)) => return Err(End::Quiet),
             Poll::Ready(read) => return read.map(|_| ()).map_err(End::from),
-            Poll::Pending => {}
+            // Nothing was there after all; or the task has had its turn. `readable` does not count turns: without a pause
+            // here it would be asked again and again, and the worker would do nothing else ever.
+            Poll::Pending => tokio::task::coop::consume_budget().await,
         }
         frames.release();
     }
