@@ -116,16 +116,16 @@ impl Shard {
                 window.acknowledged += count;
                 let of_window = window.ack_latency.get_or_insert_with(new_window_histogram);
                 each_latency(now, runs, |intended, us, count| {
-                    of_window.saturating_record_n(us, count);
+                    record(of_window, us, count);
                     if self.clock.is_measured(intended) {
-                        latency.saturating_record_n(us, u64::from(count));
+                        record(latency, us, u64::from(count));
                     }
                 });
             }
             // After the end the late ones of the measured part still come.
             None => each_latency(now, runs, |intended, us, count| {
                 if self.clock.is_measured(intended) {
-                    latency.saturating_record_n(us, u64::from(count));
+                    record(latency, us, u64::from(count));
                 }
             }),
         }
@@ -139,11 +139,11 @@ impl Shard {
             self.consumed.arrived(u64::from(count), bytes);
         }
         if self.clock.is_measured(intended) {
-            self.consumed.latency.saturating_record_n(us, u64::from(count));
+            record(&mut self.consumed.latency, us, u64::from(count));
         }
         if let Some(window) = self.windows.get_mut((now / self.window_ns) as usize) {
             window.consumed += u64::from(count);
-            window.end_to_end_latency.get_or_insert_with(new_window_histogram).saturating_record_n(us, count);
+            record(window.end_to_end_latency.get_or_insert_with(new_window_histogram), us, count);
         }
     }
 
@@ -161,6 +161,13 @@ impl Shard {
             mine.add(theirs);
         }
     }
+}
+
+/// Records a value `count` times. The saturating methods of the crate would not let the histogram grow.
+#[inline]
+pub fn record<T: hdrhistogram::Counter>(histogram: &mut Histogram<T>, us: u64, count: T) {
+    let recorded = histogram.record_n(us, count);
+    debug_assert!(recorded.is_ok(), "{us} µs: {recorded:?}");
 }
 
 /// Calls `record(intended_ns, latency_us, count)`, records of the same microsecond together.

@@ -34,6 +34,17 @@ pub struct Ticket {
     serial: u64,
 }
 
+/// How a batch begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Beginning {
+    /// Room in bytes.
+    pub capacity: usize,
+    /// Milliseconds since 1970.
+    pub timestamp: i64,
+    /// When it has lingered and may be sent though it is not full.
+    pub ripe_ns: u64,
+}
+
 /// One partition's batches.
 #[derive(Default)]
 pub struct Partition {
@@ -54,6 +65,7 @@ struct Opened {
     first: u64,
     runs: Vec<Run>,
     timestamp: i64,
+    ripe_ns: u64,
 }
 
 impl Partition {
@@ -63,19 +75,19 @@ impl Partition {
         self.next_number
     }
 
-    /// The batch that is being filled; it is begun with `begin` (room in bytes, milliseconds since 1970) if there is none.
+    /// The batch that is being filled; it is begun with `begin` if there is none.
     #[inline]
-    fn opened(&mut self, begin: impl FnOnce() -> (usize, i64)) -> &mut Opened {
+    fn opened(&mut self, begin: impl FnOnce() -> Beginning) -> &mut Opened {
         let first = self.next_number;
         self.open.get_or_insert_with(|| {
-            let (capacity, timestamp) = begin();
-            Opened { batch: OpenBatch::with_capacity(capacity), first, runs: Vec::new(), timestamp }
+            let Beginning { capacity, timestamp, ripe_ns } = begin();
+            Opened { batch: OpenBatch::with_capacity(capacity), first, runs: Vec::new(), timestamp, ripe_ns }
         })
     }
 
     /// Adds records by way of `fill`, which says when they were intended, and returns the size of the batch so far.
     #[inline]
-    pub fn push(&mut self, begin: impl FnOnce() -> (usize, i64), fill: impl FnOnce(&mut OpenBatch) -> Run) -> usize {
+    pub fn push(&mut self, begin: impl FnOnce() -> Beginning, fill: impl FnOnce(&mut OpenBatch) -> Run) -> usize {
         let opened = self.opened(begin);
         let run = fill(&mut opened.batch);
         // In time order, runs of one intended time each are joined where they are the same.
@@ -95,12 +107,17 @@ impl Partition {
         self.open.is_some()
     }
 
+    /// Whether the batch that is being filled has lingered.
+    pub fn is_ripe(&self, now: u64) -> bool {
+        self.open.as_ref().is_some_and(|opened| opened.ripe_ns <= now)
+    }
+
     /// Seals the batch that is being filled and returns its size; 0 if there is none.
     ///
     /// # Errors
     /// What the codec says.
     pub fn seal(&mut self, kind: BatchKind) -> anyhow::Result<usize> {
-        let Some(Opened { batch, first, runs, timestamp }) = self.open.take() else { return Ok(0) };
+        let Some(Opened { batch, first, runs, timestamp, .. }) = self.open.take() else { return Ok(0) };
         let count = batch.records();
         let sequence = if kind.producer.is_some() { self.next_sequence } else { -1 };
         let bytes = batch.seal(kind, sequence, timestamp)?;
@@ -177,7 +194,7 @@ mod tests {
                 let number = partition.next_number();
                 let name = Name { producer: 0, number, intended_ns: 5 };
                 partition.push(
-                    || (100, 0),
+                    || Beginning { capacity: 100, timestamp: 0, ripe_ns: 0 },
                     |open| {
                         open.push(name, None, b"");
                         Run { first_ns: 5, step_ns: 0.0, count: 1 }

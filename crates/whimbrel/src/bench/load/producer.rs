@@ -14,13 +14,13 @@ use rustix::time::{ClockId, clock_gettime};
 use whimbrel_client::producer::partitioner::partition_of_key;
 
 use super::batch::{BatchKind, HEADER_ALLOWANCE, KEY_BYTES, NAME_BYTES, Name};
-use super::batches::Partition;
+use super::batches::{Beginning, Partition};
 use super::clock::{Run, Schedule};
 use super::link::wake_precisely;
 use super::payload::{KeyChoice, Pool};
 use super::sending::Sending;
 use super::shared::Shared;
-use crate::bench::histogram::new_histogram;
+use crate::bench::histogram::{new_histogram, record};
 use crate::bench::verify::Acknowledged;
 
 /// What waits or is under way at one producer, as Kafka's `buffer.memory`. Nothing more is taken until there is room;
@@ -181,7 +181,7 @@ impl Producer {
             let intended = schedule.intended(self.noticed);
             let count = together.min(due - self.noticed);
             if self.shared.clock.is_measured(intended) {
-                self.lateness.saturating_record_n(now.saturating_sub(intended) / 1000, count);
+                record(&mut self.lateness, now.saturating_sub(intended) / 1000, count);
             }
             self.noticed += count;
         }
@@ -228,13 +228,15 @@ impl Producer {
     fn push(&mut self, index: usize, due: Run, key: Option<[u8; KEY_BYTES]>) -> anyhow::Result<()> {
         let workload = &self.shared.workload;
         let (batch_bytes, size) = (workload.batch_bytes, self.record_bytes);
+        let linger_ns = (workload.linger_ms * 1e6) as u64;
         let payload_bytes = workload.record_bytes - NAME_BYTES;
         let (pool, producer) = (&mut self.plan.pool, self.plan.index as u16);
         let partition = &mut self.partitions[index];
         let (was_open, first) = (partition.is_open(), partition.next_number());
+        let ripe_ns = due.first_ns + linger_ns;
         let mut pushed = 0;
         let len = partition.push(
-            || (batch_bytes + size, now_ms()),
+            || Beginning { capacity: batch_bytes + size, timestamp: now_ms(), ripe_ns },
             |open| {
                 let room = batch_bytes.saturating_sub(open.len()) / size;
                 let count = due.count.min(u32::try_from(room).unwrap_or(u32::MAX)).max(1);
@@ -250,29 +252,23 @@ impl Producer {
         self.sending.buffered += pushed as usize * size;
         if batch_bytes < len + size {
             self.partitions[index].seal(self.plan.kind)?;
-            self.sending.list(&mut self.partitions[index], index, due.first_ns);
+            self.sending.list(&mut self.partitions[index], index);
+        } else if linger_ns == 0 {
+            self.sending.list(&mut self.partitions[index], index);
         } else if !was_open {
-            self.linger(index, due.first_ns);
+            self.lingering.push_back((ripe_ns, index));
         }
         Ok(())
-    }
-
-    /// A batch was begun: it may be sent when it has lingered.
-    fn linger(&mut self, index: usize, opened_ns: u64) {
-        let linger_ns = (self.shared.workload.linger_ms * 1e6) as u64;
-        if linger_ns == 0 {
-            self.sending.list(&mut self.partitions[index], index, opened_ns);
-        } else {
-            self.lingering.push_back((opened_ns + linger_ns, index));
-        }
     }
 
     /// Batches that have lingered may be sent; at the end all of them.
     fn ripen(&mut self, now: u64) {
         let is_over = self.shared.clock.end_ns <= now;
         while let Some((_, index)) = self.lingering.pop_front_if(|(ripe_ns, _)| is_over || *ripe_ns <= now) {
-            // It was full before, and another one has begun since, or none: then this one is sent a little early.
-            self.sending.list(&mut self.partitions[index], index, now);
+            // It may have become full before, and been sent.
+            if self.partitions[index].is_open() {
+                self.sending.list(&mut self.partitions[index], index);
+            }
         }
     }
 

@@ -101,7 +101,7 @@ impl Sending {
         }
         for (index, partition) in partitions.iter_mut().enumerate() {
             if std::mem::take(&mut partition.is_listed) {
-                self.list(partition, index, now);
+                self.list(partition, index);
             }
         }
         let leaders = self.leaders.clone();
@@ -117,7 +117,7 @@ impl Sending {
     }
 
     /// The partition has something to send.
-    pub fn list(&mut self, partition: &mut Partition, index: usize, now: u64) {
+    pub fn list(&mut self, partition: &mut Partition, index: usize) {
         if partition.is_listed {
             return;
         }
@@ -127,7 +127,6 @@ impl Sending {
             // Nobody leads it: it stays listed, and is sorted in again when somebody does.
             None => self.shared.leaders.refresh(),
         }
-        let _ = now;
     }
 
     /// Sends what may be sent.
@@ -141,7 +140,7 @@ impl Sending {
             self.brokers.iter().filter(|(_, broker)| !broker.pending.is_empty()).map(|(id, _)| *id).collect();
         for id in ids {
             while self.has_room(id, now) {
-                let batches = self.collect(partitions, id)?;
+                let batches = self.collect(partitions, id, now)?;
                 if batches.is_empty() {
                     break;
                 }
@@ -165,7 +164,7 @@ impl Sending {
     fn take_retries(&mut self, partitions: &mut [Partition], now: u64) {
         while let Some((_, index)) = self.retries.pop_front_if(|(at_ns, _)| *at_ns <= now) {
             if partitions[index].can_take() {
-                self.list(&mut partitions[index], index, now);
+                self.list(&mut partitions[index], index);
             }
         }
     }
@@ -186,13 +185,14 @@ impl Sending {
     }
 
     /// The batches of the next request: one for each partition that has something, in turn.
-    fn collect(&mut self, partitions: &mut [Partition], id: i32) -> anyhow::Result<Vec<(Ticket, Bytes)>> {
+    fn collect(&mut self, partitions: &mut [Partition], id: i32, now: u64) -> anyhow::Result<Vec<(Ticket, Bytes)>> {
+        let now = self.ripe_by(now);
         let Some(broker) = self.brokers.get_mut(&id) else { return Ok(Vec::new()) };
         let (mut batches, mut bytes) = (Vec::new(), 0);
         for _ in 0..broker.pending.len() {
             let Some(index) = broker.pending.pop_front() else { break };
             let partition = &mut partitions[index];
-            if partition.waiting() == 0 && partition.is_open() {
+            if partition.waiting() == 0 && partition.is_ripe(now) {
                 partition.seal(self.kind)?;
             }
             let next = partition.next_bytes();
@@ -205,7 +205,7 @@ impl Sending {
                 bytes += next;
                 batches.push(batch);
             }
-            if partition.can_take() {
+            if partition.can_take() || partition.is_ripe(now) {
                 partition.is_listed = true;
                 broker.pending.push_back(index);
             }
@@ -322,9 +322,15 @@ impl Sending {
     }
 
     fn list_again(&mut self, partitions: &mut [Partition], index: usize, now: u64) {
-        if partitions[index].can_take() {
-            self.list(&mut partitions[index], index, now);
+        let now = self.ripe_by(now);
+        if partitions[index].can_take() || partitions[index].is_ripe(now) {
+            self.list(&mut partitions[index], index);
         }
+    }
+
+    /// Batches that are ripe by then may be sent: after the end all of them.
+    fn ripe_by(&self, now: u64) -> u64 {
+        if self.shared.clock.end_ns <= now { u64::MAX } else { now }
     }
 
     /// A batch was not stored: it is sent again where that may help.
