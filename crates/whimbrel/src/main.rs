@@ -4,6 +4,8 @@
 
 mod advice;
 mod args;
+#[allow(dead_code)]
+mod bench;
 mod cluster;
 mod config;
 mod consume;

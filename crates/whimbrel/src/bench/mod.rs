@@ -1,0 +1,6 @@
+//! `whimbrel bench`: measures any Kafka-compatible cluster.
+
+mod limits;
+mod machine;
+mod result;
+mod workload;
