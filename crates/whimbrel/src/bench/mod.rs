@@ -1,5 +1,6 @@
 //! `whimbrel bench`: measures any Kafka-compatible cluster.
 
+mod cost;
 mod limits;
 mod machine;
 mod result;
