@@ -4,4 +4,5 @@ mod cost;
 mod limits;
 mod machine;
 mod result;
+mod uptime;
 mod workload;
