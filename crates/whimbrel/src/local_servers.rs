@@ -5,9 +5,6 @@ use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-/// Lines of a log that say why its server ended.
-const TAIL_LINES: usize = 5;
-
 /// Settings with which every topic survives the loss of one of `brokers`, as far as there are enough.
 pub fn replication(brokers: usize) -> [(&'static str, String); 3] {
     let replicas = brokers.min(3);
@@ -18,12 +15,12 @@ pub fn replication(brokers: usize) -> [(&'static str, String); 3] {
     ]
 }
 
-/// The last lines of a log.
-pub fn tail(log: &Path) -> String {
+/// The last `count` lines of a log.
+pub fn tail(log: &Path, count: usize) -> String {
     let text = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
     let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
+    lines[lines.len().saturating_sub(count)..].join("\n")
 }
 
 /// Sends a signal to a process that may be gone.

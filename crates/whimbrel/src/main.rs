@@ -4,7 +4,7 @@
 
 mod advice;
 mod args;
-#[allow(dead_code)]
+#[allow(dead_code, unused_imports)]
 mod bench;
 mod cluster;
 mod config;

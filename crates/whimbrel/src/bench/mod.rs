@@ -4,5 +4,6 @@ mod cost;
 mod limits;
 mod machine;
 mod result;
+mod target;
 mod uptime;
 mod workload;

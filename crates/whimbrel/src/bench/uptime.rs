@@ -188,7 +188,7 @@ mod tests {
                 scope.spawn(move || {
                     for window in (thread..600).step_by(4) {
                         (0..64).for_each(|index| {
-                            recorder.note(index, PRODUCED, began + Duration::from_millis(window * 100))
+                            recorder.note(index, PRODUCED, began + Duration::from_millis(window * 100));
                         });
                     }
                 });

@@ -23,6 +23,8 @@ use crate::{UsageError, logging};
 const START_WAIT: Duration = Duration::from_secs(30);
 /// How long a process has to end when it is asked to.
 const STOP_WAIT: Duration = Duration::from_secs(30);
+/// Lines of a log that say why its process ended.
+const TAIL_LINES: usize = 5;
 /// Where metrics of the first broker are served; the next ones follow.
 const HTTP_PORT: u16 = 9644;
 
@@ -155,7 +157,7 @@ async fn start(name: &str, words: &[&str], log: &Path, ends: &mpsc::UnboundedSen
             let command = format!("{} {}", program.display(), words.join(" "));
             Ok(Member { name: name.to_owned(), pid, address, command })
         }
-        Ok(Err(_)) => anyhow::bail!("{name} ended; {} says why:\n{}", log.display(), tail(log)),
+        Ok(Err(_)) => anyhow::bail!("{name} ended; {} says why:\n{}", log.display(), tail(log, TAIL_LINES)),
         Err(_) => {
             send_signal(pid, Signal::TERM);
             anyhow::bail!("{name} is not up within {START_WAIT:?}; look into {}", log.display())
