@@ -1,6 +1,7 @@
 //! `whimbrel bench`: measures any Kafka-compatible cluster.
 
 mod cost;
+mod faults;
 mod limits;
 mod machine;
 mod result;

@@ -15,6 +15,8 @@ mod layout;
 mod network;
 mod server;
 mod spec;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
 use std::path::Path;
