@@ -11,6 +11,7 @@ mod consume;
 mod group;
 mod keeper;
 mod leader;
+mod local_servers;
 mod log_dump;
 mod logging;
 mod output;

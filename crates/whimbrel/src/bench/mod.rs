@@ -7,12 +7,18 @@
 //! All that was found is in the lines of [`result`]; table, histograms and report are made from them alone.
 
 mod args;
+mod cost;
+mod faults;
 mod histogram;
+mod limits;
 mod load;
+mod machine;
 mod output;
 pub mod result;
 mod run;
 mod scenario;
+mod target;
+mod uptime;
 mod verify;
 pub mod workload;
 

@@ -1,0 +1,314 @@
+//! Carries faults out, and undoes them.
+//!
+//! A server that is started again is watched as a supervisor would: if it ends, it is started anew after a pause. Kafka
+//! does, as long as ZooKeeper knows the session of its former life.
+
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use super::plan::{Action, FaultPlan, Side, Victim};
+use crate::UsageError;
+use crate::bench::result::Fault;
+use crate::bench::target::{Server, Target, pause};
+
+/// Pause between two looks at what is due.
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+/// How long a server has to end when it is asked to; then it is killed.
+const STOP_WAIT: Duration = Duration::from_secs(60);
+/// How long the system has to be whole again at the end: several starts in vain, and one that is not.
+const RETURN_WAIT: Duration = Duration::from_secs(120);
+/// Before a server that ended is started anew: shorter, and a JVM that starts in vain would take the processors from
+/// the servers that are measured.
+const START_AGAIN_PAUSE: Duration = Duration::from_secs(5);
+
+/// Whether the plans can be carried out on a target.
+///
+/// # Errors
+/// The bench did not start it, a victim does not exist in it, or it cannot be cut off.
+pub fn check(target: &Target, plans: &[FaultPlan]) -> Result<(), UsageError> {
+    for plan in plans {
+        let trouble = match plan.victim {
+            _ if !target.is_ours() => "the bench harms only what it started itself".to_owned(),
+            _ if plan.is_cut() && !target.can_cut() => {
+                "the servers run on loopback, where nobody can be cut off".to_owned()
+            }
+            Victim::Broker(number) if target.broker_count() < number => {
+                format!("there are {} brokers", target.broker_count())
+            }
+            Victim::Zookeeper(number) if target.coordination_count() < number => {
+                format!("there are {} ZooKeeper servers that are processes of their own", target.coordination_count())
+            }
+            _ => continue,
+        };
+        return Err(UsageError(format!("\"{plan}\" cannot be done: {trouble}")));
+    }
+    Ok(())
+}
+
+/// Carries out `plans`, counted from `began`, until `is_over`. Then whatever is not undone yet is undone, and all
+/// servers serve again: what was acknowledged is to be read.
+///
+/// A fault that cannot be carried out is in the list too, with the reason. Blocks; for a thread of its own.
+pub fn inject(target: &mut Target, plans: &[FaultPlan], began: Instant, is_over: &AtomicBool) -> Vec<Fault> {
+    let mut plans: Vec<&FaultPlan> = plans.iter().collect();
+    plans.sort_by_key(|plan| plan.at);
+    let mut injection = Injection { target, began, faults: Vec::new(), undos: Vec::new(), watched: Vec::new() };
+    let mut plans = plans.into_iter().peekable();
+    while !is_over.load(Ordering::Relaxed) {
+        while let Some(plan) = plans.next_if(|plan| began + plan.at <= Instant::now()) {
+            injection.carry_out(plan);
+        }
+        injection.undo_what_is_due();
+        injection.start_again();
+        pause(LOOK_INTERVAL);
+    }
+    injection.finish()
+}
+
+/// A server of the target.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Broker(usize),
+    Coordinator(usize),
+}
+
+/// What takes a fault back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Undo {
+    Start,
+    Thaw,
+    Heal(Vec<IpAddr>),
+}
+
+/// A fault that is in force.
+struct Pending {
+    place: Place,
+    undo: Undo,
+    /// `None`: at the end.
+    due: Option<Instant>,
+    /// When a server that was asked to stop is killed.
+    patience: Instant,
+    /// Its place in the list of faults.
+    fault: usize,
+}
+
+/// A server that was started again.
+struct Watched {
+    place: Place,
+    /// When it ended, if it did.
+    ended: Option<Instant>,
+    /// Where its ends are noted, once there was one.
+    fault: Option<usize>,
+}
+
+struct Injection<'a> {
+    target: &'a mut Target,
+    began: Instant,
+    faults: Vec<Fault>,
+    undos: Vec<Pending>,
+    watched: Vec<Watched>,
+}
+
+impl Injection<'_> {
+    fn carry_out(&mut self, plan: &FaultPlan) {
+        if let Err(error) = self.try_to(plan) {
+            self.note(self.now_ms(), format!("\"{plan}\" could not be done: {error:#}"));
+        }
+    }
+
+    fn try_to(&mut self, plan: &FaultPlan) -> anyhow::Result<()> {
+        let (place, role) = self.find(&plan.victim)?;
+        let hosts = self.hosts(plan, place);
+        let server = server(self.target, place)?;
+        let name = format!("{}{role}", server.name());
+        // Dead or frozen, it would not notice.
+        anyhow::ensure!(server.address_if_answering().is_some(), "{name} is down already");
+        let now = Instant::now();
+        let fault = self.note(self.now_ms(), format!("{name} {}", participle(plan.action)));
+        let undo = self.harm(plan, place, hosts).inspect_err(|_| drop(self.faults.pop()))?;
+        let due = if plan.action == Action::Restart { Some(now) } else { plan.lasts.map(|lasts| now + lasts) };
+        // A server that is down on purpose is not watched.
+        self.watched.retain(|watched| watched.place != place);
+        self.undos.push(Pending { place, undo, due, patience: now + STOP_WAIT, fault });
+        Ok(())
+    }
+
+    /// Who it is now, and as what it was found.
+    fn find(&mut self, victim: &Victim) -> anyhow::Result<(Place, String)> {
+        let of_number = |number: usize| Place::Broker(number - 1);
+        let of_id = |id: i32| usize::try_from(id - 1).map(Place::Broker);
+        Ok(match victim {
+            Victim::Broker(number) => (of_number(*number), String::new()),
+            Victim::Zookeeper(number) => (Place::Coordinator(number - 1), String::new()),
+            Victim::Controller => (of_id(self.target.controller()?)?, " (controller)".to_owned()),
+            Victim::Leader(topic) => {
+                let (partition, leader, _) = self.target.replicas(topic.as_deref())?;
+                (of_id(leader)?, format!(" (leader of {partition})"))
+            }
+            Victim::Follower(topic) => {
+                let (partition, _, followers) = self.target.replicas(topic.as_deref())?;
+                let follower =
+                    followers.first().ok_or_else(|| anyhow::anyhow!("{partition} has no follower in sync"))?;
+                (of_id(*follower)?, format!(" (follower of {partition})"))
+            }
+        })
+    }
+
+    fn harm(&mut self, plan: &FaultPlan, place: Place, hosts: Vec<IpAddr>) -> anyhow::Result<Undo> {
+        if plan.is_cut() {
+            let site = server(self.target, place)?.site().clone();
+            self.target.set_cut(&site, &hosts, true)?;
+            return Ok(Undo::Heal(hosts));
+        }
+        let server = server(self.target, place)?;
+        match plan.action {
+            Action::Kill => server.kill(),
+            Action::Stop | Action::Restart => server.ask_to_stop(),
+            Action::Freeze | Action::Cut { .. } => {
+                server.freeze();
+                return Ok(Undo::Thaw);
+            }
+        }
+        Ok(Undo::Start)
+    }
+
+    /// Whom a cut is from.
+    fn hosts(&mut self, plan: &FaultPlan, place: Place) -> Vec<IpAddr> {
+        let Action::Cut { from } = plan.action else { return Vec::new() };
+        let brokers = (0..self.target.broker_count()).map(Place::Broker);
+        let coordinators = (0..self.target.coordination_count()).map(Place::Coordinator);
+        let places: Vec<Place> = match from {
+            Side::All => brokers.chain(coordinators).collect(),
+            Side::Brokers => brokers.collect(),
+            Side::Zookeeper => coordinators.collect(),
+            Side::Clients => Vec::new(),
+        };
+        let others = places.into_iter().filter(|other| *other != place);
+        let mut hosts: Vec<IpAddr> =
+            others.filter_map(|other| Some(server(self.target, other).ok()?.site().host)).collect();
+        if matches!(from, Side::All | Side::Clients) {
+            hosts.push(self.target.client_host());
+        }
+        hosts
+    }
+
+    fn undo_what_is_due(&mut self) {
+        let now = Instant::now();
+        let is_due = |pending: &Pending| pending.due.is_some_and(|due| due <= now);
+        let (due, later) = std::mem::take(&mut self.undos).into_iter().partition(is_due);
+        self.undos = later;
+        for pending in due {
+            match self.undo(&pending) {
+                Ok(true) => self.note_end(pending.fault),
+                // It is still on its way to its end.
+                Ok(false) => self.undos.push(pending),
+                Err(error) => {
+                    self.note(self.now_ms(), format!("it could not be undone: {error:#}"));
+                }
+            }
+        }
+    }
+
+    /// Whether it is done.
+    fn undo(&mut self, pending: &Pending) -> anyhow::Result<bool> {
+        let server = server(self.target, pending.place)?;
+        match &pending.undo {
+            Undo::Thaw => server.thaw(),
+            Undo::Heal(hosts) => {
+                let site = server.site().clone();
+                self.target.set_cut(&site, hosts, false)?;
+            }
+            Undo::Start => {
+                if server.is_running() && Instant::now() < pending.patience {
+                    return Ok(false);
+                }
+                server.kill();
+                server.start()?;
+                self.watched.push(Watched { place: pending.place, ended: None, fault: None });
+            }
+        }
+        Ok(true)
+    }
+
+    /// Starts servers anew that ended after they were started again.
+    fn start_again(&mut self) {
+        let mut watched = std::mem::take(&mut self.watched);
+        watched.iter_mut().for_each(|watched| self.look_after(watched));
+        self.watched = watched;
+    }
+
+    fn look_after(&mut self, watched: &mut Watched) {
+        let Ok(server) = server(self.target, watched.place) else { return };
+        if let Some(death) = server.take_death() {
+            tracing::info!("{death}");
+            let what = format!("{} ended while it started again", server.name());
+            watched.ended = Some(Instant::now());
+            watched.fault.get_or_insert_with(|| self.note(self.now_ms(), what));
+        } else if watched.ended.is_some_and(|ended| START_AGAIN_PAUSE <= ended.elapsed()) {
+            watched.ended = None;
+            if let Err(error) = server.start() {
+                tracing::warn!("{error:#}");
+            }
+            watched.fault.into_iter().for_each(|fault| self.note_end(fault));
+        }
+    }
+
+    /// Undoes what is left, which was in force to the end, and waits until all is well.
+    fn finish(mut self) -> Vec<Fault> {
+        let left = std::mem::take(&mut self.undos);
+        for pending in left {
+            while let Ok(false) = self.undo(&pending) {
+                pause(LOOK_INTERVAL);
+            }
+        }
+        let deadline = Instant::now() + RETURN_WAIT;
+        while !self.target.is_whole() && Instant::now() < deadline {
+            self.start_again();
+            pause(LOOK_INTERVAL);
+        }
+        if deadline <= Instant::now() {
+            self.note(self.now_ms(), format!("the system does not come back within {RETURN_WAIT:?}"));
+        }
+        self.faults
+    }
+
+    /// Its place in the list.
+    fn note(&mut self, at_ms: i64, what: String) -> usize {
+        tracing::info!(at_ms, what, "fault");
+        self.faults.push(Fault { at_ms, until_ms: None, what });
+        self.faults.len() - 1
+    }
+
+    fn note_end(&mut self, fault: usize) {
+        let now = self.now_ms();
+        if let Some(fault) = self.faults.get_mut(fault) {
+            fault.until_ms = Some(now);
+        }
+    }
+
+    /// Since the measured part began; negative in the warm-up.
+    fn now_ms(&self) -> i64 {
+        let now = Instant::now();
+        let (after, before) = (now.saturating_duration_since(self.began), self.began.saturating_duration_since(now));
+        after.as_millis() as i64 - before.as_millis() as i64
+    }
+}
+
+fn server(target: &mut Target, place: Place) -> anyhow::Result<&mut Server> {
+    let (server, number) = match place {
+        Place::Broker(index) => (target.broker(index), index + 1),
+        Place::Coordinator(index) => (target.coordinator(index), index + 1),
+    };
+    server.ok_or_else(|| anyhow::anyhow!("there is no server {number} of its kind"))
+}
+
+fn participle(action: Action) -> String {
+    match action {
+        Action::Kill => "killed".to_owned(),
+        Action::Freeze => "frozen".to_owned(),
+        Action::Stop => "stopped".to_owned(),
+        Action::Restart => "restarted".to_owned(),
+        Action::Cut { from } => format!("cut off from {from}"),
+    }
+}
