@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use whimbrel_client::{Cluster, ClusterOptions};
 
+use crate::bench::BenchArgs;
 use crate::cluster::ClusterArgs;
 use crate::config::ConfigArgs;
 use crate::consume::ConsumeArgs;
@@ -69,6 +70,8 @@ pub enum Command {
     Leader(LeaderArgs),
     /// Look into the files of a log directory
     Log(LogArgs),
+    /// Measure any cluster
+    Bench(BenchArgs),
     /// Print the completions for a shell
     Completions { shell: clap_complete::Shell },
 }
