@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+use super::compare::CompareArgs;
+use super::report::ReportArgs;
 use super::workload::{Acks, Codec, Keys, Payload};
 
 #[derive(Debug, Args)]
@@ -17,6 +19,10 @@ pub struct BenchArgs {
 pub enum BenchCommand {
     /// Measure a cluster: one that runs, or those that are started for it
     Run(Box<RunArgs>),
+    /// Make a page of a run's results, to look at in a browser
+    Report(ReportArgs),
+    /// Put runs side by side
+    Compare(CompareArgs),
     /// List the scenarios that come with the program
     Scenarios,
 }

@@ -7,6 +7,7 @@
 //! All that was found is in the lines of [`result`]; table, histograms and report are made from them alone.
 
 mod args;
+mod compare;
 mod cost;
 mod faults;
 mod histogram;
@@ -14,6 +15,7 @@ mod limits;
 mod load;
 mod machine;
 mod output;
+mod report;
 pub mod result;
 mod run;
 mod scenario;
@@ -37,6 +39,8 @@ use crate::output::{Column, Output};
 pub fn run(args: BenchArgs, common: &Common) -> anyhow::Result<()> {
     match args.command {
         BenchCommand::Run(args) => run::run(&args, common),
+        BenchCommand::Report(args) => report::run(&args),
+        BenchCommand::Compare(args) => compare::run(&args, common.format),
         BenchCommand::Scenarios => list_scenarios(Output::new(common.format)),
     }
 }
