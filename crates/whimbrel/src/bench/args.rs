@@ -6,7 +6,10 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::compare::CompareArgs;
+use super::external::Client;
+use super::faults::FaultPlan;
 use super::report::ReportArgs;
+use super::target::{Coordination, Kind};
 use super::workload::{Acks, Codec, Keys, Payload};
 
 #[derive(Debug, Args)]
@@ -32,6 +35,30 @@ pub struct RunArgs {
     /// A scenario's name, or its TOML file; flags stand over what it says
     #[arg(long, value_name = "NAME|FILE")]
     pub scenario: Option<String>,
+    /// A system that is started for it and stopped after it; several are measured in turn
+    #[arg(long, value_enum, value_delimiter = ',', help_heading = "System")]
+    pub target: Vec<Kind>,
+    /// How many brokers are started: 1 or 3
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3), help_heading = "System")]
+    pub brokers: Option<u8>,
+    /// What the brokers agree through; by default the keeper for whimbrel, ZooKeeper for Kafka 3, KRaft for Kafka 4
+    #[arg(long, value_enum, help_heading = "System")]
+    pub coordination: Option<Coordination>,
+    /// A setting of the brokers that are started
+    #[arg(long, value_name = "KEY=VALUE", value_parser = crate::args::key_value, help_heading = "System")]
+    pub set: Vec<(String, String)>,
+    /// Where the brokers that are started keep their data; by default in memory
+    #[arg(long, value_name = "DIR", help_heading = "System")]
+    pub data: Option<PathBuf>,
+    /// Of Apache Kafka, where it is the target or the client
+    #[arg(long, value_name = "VERSION", help_heading = "System")]
+    pub kafka_version: Option<String>,
+    /// A folder with its jars; otherwise Maven fetches them
+    #[arg(long, value_name = "DIR", help_heading = "System")]
+    pub kafka_jars: Option<PathBuf>,
+    /// Something that is done to the brokers that are started, such as "kill leader at 5s for 10s"
+    #[arg(long, value_name = "PLAN", help_heading = "System")]
+    pub fault: Vec<FaultPlan>,
     /// Processes of the cluster on this machine, whose cost is told
     #[arg(long, value_name = "PID", value_delimiter = ',', help_heading = "System")]
     pub pid: Vec<u32>,
@@ -43,6 +70,12 @@ pub struct RunArgs {
     /// Where results, histograms and the report are written
     #[arg(long, value_name = "DIR", help_heading = "Measurement")]
     pub output: Option<PathBuf>,
+    /// Tell for each partition when it could be produced to and consumed, also without a fault
+    #[arg(long, help_heading = "Measurement")]
+    pub uptime: bool,
+    /// Who produces and consumes
+    #[arg(long, value_enum, default_value = "whimbrel", help_heading = "Measurement")]
+    pub client: Client,
     /// Do not check whether everything that was acknowledged can be read, where there are no consumers
     #[arg(long, help_heading = "Measurement")]
     pub no_verify: bool,

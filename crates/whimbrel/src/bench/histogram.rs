@@ -5,12 +5,13 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
 use super::load::clock::{Clock, Run};
 use super::result::{Flow, Latency, Window};
-use crate::output::base64;
 
 /// Significant digits of the histograms that are kept: 0.1 % of a value.
 const DIGITS: u8 = 3;
@@ -291,7 +292,7 @@ pub fn latency(histogram: &Histogram<u64>) -> Latency {
 fn encoded(histogram: &Histogram<u64>) -> String {
     let mut bytes = Vec::new();
     match V2DeflateSerializer::new().serialize(histogram, &mut bytes) {
-        Ok(_) => base64(&bytes),
+        Ok(_) => STANDARD.encode(&bytes),
         Err(error) => unreachable!("memory takes every histogram: {error:?}"),
     }
 }

@@ -9,6 +9,7 @@
 mod args;
 mod compare;
 mod cost;
+mod external;
 mod faults;
 mod histogram;
 mod limits;
@@ -19,6 +20,7 @@ mod report;
 pub mod result;
 mod run;
 mod scenario;
+mod systems;
 mod target;
 mod uptime;
 mod verify;

@@ -22,6 +22,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::args::{MAX, keys, payload};
+use super::faults::FaultPlan;
 use super::load::{NAME_BYTES, PRODUCERS_MAX};
 use super::workload::{Acks, Workload};
 use crate::UsageError;
@@ -53,7 +54,7 @@ pub struct Scenario {
     /// Settings of the brokers, by Kafka's keys.
     pub settings: BTreeMap<String, Setting>,
     /// What is done to the system while it is measured.
-    pub faults: Vec<String>,
+    pub faults: Vec<FaultPlan>,
     pub workload: Map<String, Value>,
     #[serde(rename = "variant")]
     pub variants: Vec<Variant>,
@@ -67,7 +68,7 @@ pub struct Variant {
     pub workload: Map<String, Value>,
     pub settings: BTreeMap<String, Setting>,
     /// Besides those of the scenario.
-    pub faults: Vec<String>,
+    pub faults: Vec<FaultPlan>,
 }
 
 /// A value of a setting; numbers and booleans need no quotes in TOML.
@@ -95,7 +96,7 @@ pub struct PlannedPoint {
     pub name: String,
     pub workload: Workload,
     pub settings: BTreeMap<String, String>,
-    pub faults: Vec<String>,
+    pub faults: Vec<FaultPlan>,
 }
 
 impl Scenario {

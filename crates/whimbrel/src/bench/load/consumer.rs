@@ -248,6 +248,9 @@ impl Consumer {
             return Ok(());
         }
         self.last_arrival_ns = now;
+        if let Some(uptime) = &self.shared.uptime {
+            uptime.consumed(index);
+        }
         let read = self.read(index, &bytes, now);
         let (topic, partition) = self.shared.topics.target(index);
         read.map_err(|error| anyhow::anyhow!("{topic}-{partition} does not hold what was written: {error}"))

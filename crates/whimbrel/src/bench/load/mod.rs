@@ -23,5 +23,5 @@ mod shared;
 mod topics;
 
 pub use batch::{NAME_BYTES, PRODUCERS_MAX};
-pub use run::{Load, LoadResult};
+pub use run::{Bounds, Load, LoadOptions, LoadResult};
 pub use shared::Shared;

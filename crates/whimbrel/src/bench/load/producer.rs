@@ -33,8 +33,8 @@ const WAKE_NS_MIN: u64 = 50_000;
 const TRIES_MAX: usize = 64;
 /// A partition with so many sealed batches is passed over while others are not behind.
 const WAITING_MAX: usize = 2;
-/// How long after the end the last answers are waited for.
-const DRAIN_NS: u64 = 30_000_000_000;
+/// How long after the end the last answers are waited for: brokers that were harmed come back first.
+const DRAIN_NS: u64 = 120_000_000_000;
 /// The longest sleep: whoever ends the load early is noticed.
 const SLEEP_NS_MAX: u64 = 50_000_000;
 

@@ -23,7 +23,8 @@ use super::producer::{Produced, Producer, ProducerPlan};
 use super::shared::{Live, Shared, Versions};
 use super::topics::Topics;
 use crate::bench::histogram::{Recorded, Recording, new_histogram};
-use crate::bench::result::{Generator, Verification};
+use crate::bench::result::{Generator, Uptime, Verification};
+use crate::bench::uptime::UptimeRecorder;
 use crate::bench::verify::{Read, verify};
 use crate::bench::workload::{Codec, Workload};
 
@@ -44,7 +45,7 @@ pub struct Load {
     shared: Arc<Shared>,
     producers: Vec<ProducerPlan>,
     ends: Arc<Ends>,
-    is_verified: bool,
+    options: LoadOptions,
 }
 
 /// What a load found.
@@ -53,6 +54,21 @@ pub struct LoadResult {
     pub generator: Generator,
     pub verification: Verification,
     pub errors: BTreeMap<String, u64>,
+    pub uptime: Option<Uptime>,
+}
+
+/// What a load is told besides its workload.
+#[derive(Debug, Clone, Copy)]
+pub struct LoadOptions {
+    /// What was produced is read back where there are no consumers.
+    pub is_verified: bool,
+    pub has_uptime: bool,
+}
+
+/// What is done when the measured part begins and ends.
+pub trait Bounds {
+    fn begins(&mut self);
+    fn ends(&mut self);
 }
 
 impl Load {
@@ -60,7 +76,7 @@ impl Load {
     ///
     /// # Errors
     /// The cluster is not there, refuses, or is too old.
-    pub fn prepare(bootstrap: &str, workload: &Workload, run: &str, is_verified: bool) -> anyhow::Result<Self> {
+    pub fn prepare(bootstrap: &str, workload: &Workload, run: &str, options: LoadOptions) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let cluster = Cluster::new(ClusterOptions::new(bootstrap));
         let topics = Arc::new(Topics::new(workload, run));
@@ -75,16 +91,17 @@ impl Load {
         let clock = Clock::new(Instant::now() + lead, warmup, measured);
         let shared = Arc::new(Shared {
             workload: workload.clone(),
-            topics,
+            topics: topics.clone(),
             clock,
             leaders,
             recording: Recording::new(clock, threads),
             errors: Default::default(),
             live: Live::default(),
+            uptime: options.has_uptime.then(|| uptime_recorder(&clock, &topics)),
             versions,
             is_over: AtomicBool::new(false),
         });
-        Ok(Self { runtime, cluster, shared, producers, ends: Arc::new(OnceLock::new()), is_verified })
+        Ok(Self { runtime, cluster, shared, producers, ends: Arc::new(OnceLock::new()), options })
     }
 
     /// What others may look at while it runs.
@@ -92,11 +109,11 @@ impl Load {
         &self.shared
     }
 
-    /// Runs it to the end of its measured part and `after_end` behind that, then checks what was read.
+    /// Runs it to the end of its measured part, then checks what was read.
     ///
     /// # Errors
     /// A thread cannot be made, or the cluster gives what was not written.
-    pub fn run(mut self, after_end: impl FnOnce()) -> anyhow::Result<LoadResult> {
+    pub fn run(mut self, bounds: &mut impl Bounds) -> anyhow::Result<LoadResult> {
         let workload = self.shared.workload.clone();
         let consumers =
             self.start_groups(workload.groups * usize::from(0 < workload.consumers), workload.consumers, true)?;
@@ -106,8 +123,7 @@ impl Load {
         });
         let producers = producers.collect::<anyhow::Result<Vec<_>>>()?;
         let clock = self.shared.clock;
-        let cpu = self.measure_cpu(&clock);
-        after_end();
+        let cpu = self.measure_cpu(&clock, bounds);
         let produced = producers.into_iter().map(join).collect::<anyhow::Result<Vec<_>>>();
         if produced.is_err() {
             self.shared.is_over.store(true, Ordering::Relaxed);
@@ -116,22 +132,26 @@ impl Load {
         self.find_ends();
         let mut consumed = join_groups(consumers)?;
         let produced = produced?;
-        if self.is_verified && consumed.is_empty() {
+        if self.options.is_verified && consumed.is_empty() {
             consumed = join_groups(self.start_groups(1, 1, false)?)?;
         }
-        let verification = verification(&produced, consumed, self.shared.topics.len(), self.is_verified);
+        let verification = verification(&produced, consumed, self.shared.topics.len(), self.options.is_verified);
         self.runtime.block_on(self.shared.topics.delete(&self.cluster));
         let recorded = self.shared.recording.merged();
         let generator = generator(&produced, cpu, &workload, clock.measured_seconds());
-        Ok(LoadResult { recorded, generator, verification, errors: self.shared.errors.take() })
+        let uptime = self.shared.uptime.as_ref().map(|uptime| uptime.finish(clock.instant_of(clock.end_ns)));
+        Ok(LoadResult { recorded, generator, verification, errors: self.shared.errors.take(), uptime })
     }
 
     /// Waits for the end of the measured part and returns what CPU this process used in it.
-    fn measure_cpu(&self, clock: &Clock) -> Duration {
+    fn measure_cpu(&self, clock: &Clock, bounds: &mut impl Bounds) -> Duration {
         self.sleep_until(clock.instant_of(clock.measured_from_ns));
+        bounds.begins();
         let before = process_cpu();
         self.sleep_until(clock.instant_of(clock.end_ns));
-        process_cpu().saturating_sub(before)
+        let used = process_cpu().saturating_sub(before);
+        bounds.ends();
+        used
     }
 
     fn sleep_until(&self, at: Instant) {
@@ -206,6 +226,15 @@ fn join_groups(groups: Vec<Vec<Member>>) -> anyhow::Result<Vec<Vec<Consumed>>> {
 
 fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
+}
+
+fn uptime_recorder(clock: &Clock, topics: &Topics) -> Arc<UptimeRecorder> {
+    let named = |index| {
+        let (name, partition) = topics.target(index);
+        (name.to_string(), partition)
+    };
+    let partitions: Vec<_> = (0..topics.len()).map(named).collect();
+    UptimeRecorder::new(clock.instant_of(clock.measured_from_ns), &partitions)
 }
 
 /// The versions that all brokers understand.

@@ -313,6 +313,9 @@ impl Sending {
             self.acknowledged[ticket.partition].add(batch.first, batch.first + u64::from(batch.count));
             self.buffered -= batch.count as usize * self.record_bytes;
             count += u64::from(batch.count);
+            if let Some(uptime) = &shared.uptime {
+                uptime.produced(ticket.partition);
+            }
         }
         drop(shard);
         shared.live.acknowledged.fetch_add(count, Ordering::Relaxed);

@@ -9,6 +9,7 @@ use super::clock::Clock;
 use super::leaders::LeaderWatch;
 use super::topics::Topics;
 use crate::bench::histogram::Recording;
+use crate::bench::uptime::UptimeRecorder;
 use crate::bench::workload::{Keys, Workload};
 
 /// What all clients of one load share.
@@ -20,6 +21,8 @@ pub struct Shared {
     pub recording: Recording,
     pub errors: Errors,
     pub live: Live,
+    /// Where it is to be known who could be produced to and consumed, when.
+    pub uptime: Option<Arc<UptimeRecorder>>,
     /// The versions in which every broker understands Produce and Fetch.
     pub versions: Versions,
     /// Nothing more is sent; set early when the load is given up.

@@ -3,4 +3,5 @@
 pub mod hgrm;
 pub mod lines;
 pub mod live;
+pub mod results;
 pub mod table;

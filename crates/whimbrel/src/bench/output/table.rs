@@ -28,7 +28,7 @@ const COLUMNS: [&str; 12] = [
 ///
 /// # Errors
 /// The standard output cannot be written to.
-pub fn print(points: &[Point]) -> std::io::Result<()> {
+pub fn print(points: &[&Point]) -> std::io::Result<()> {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     let number = |index: usize| 2 <= index;
@@ -54,9 +54,9 @@ struct Row<'a> {
 }
 
 /// In the order in which points and systems came first.
-fn rows(points: &[Point]) -> Vec<Row<'_>> {
+fn rows<'a>(points: &[&'a Point]) -> Vec<Row<'a>> {
     let mut rows: Vec<Row<'_>> = Vec::new();
-    for point in points {
+    for &point in points {
         let is_same = |row: &&mut Row<'_>| row.rounds[0].name == point.name && row.rounds[0].system == point.system;
         match rows.iter_mut().find(is_same) {
             Some(row) => row.rounds.push(point),
@@ -114,7 +114,7 @@ fn system(system: &System) -> String {
 }
 
 /// What is wrong with points, one line each.
-fn notes(points: &[Point]) -> Vec<String> {
+fn notes(points: &[&Point]) -> Vec<String> {
     let mut notes = Vec::new();
     for point in points {
         let mut note = |text: String| {
