@@ -1,7 +1,7 @@
 //! A member of a group of the load: a thread that reads its share of the partitions, without a coordinator, and notes
 //! when each record arrives.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -9,13 +9,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use whimbrel_model::record::{BatchError, Batches, DecompressionBuffer};
 use whimbrel_model::{ErrorCode, Offset};
-use whimbrel_wire::fetch::{FetchPartition, FetchTopic, PartitionData};
+use whimbrel_wire::fetch::{FetchPartition, FetchTopic, ForgottenTopic, PartitionData};
 use whimbrel_wire::{FetchRequest, FetchResponse};
 
 use super::batch::{ReadError, read_names};
 use super::leaders::Leaders;
 use super::link::{LinkError, decode, wake_precisely};
 use super::links::Links;
+use super::session::{Asked, Session};
 use super::shared::Shared;
 use crate::bench::verify::Seen;
 
@@ -66,25 +67,41 @@ pub struct Consumer {
     leaders: Arc<Leaders>,
     generation: u64,
     links: Links,
+    sessions: BTreeMap<i32, Session>,
     /// When the fetch under way at a broker was sent.
     fetching: BTreeMap<i32, u64>,
+    /// Partitions that could not be read, until they are asked for again; earliest first.
+    resting: VecDeque<(u64, usize)>,
     buffer: DecompressionBuffer,
     last_arrival_ns: u64,
 }
 
 struct Position {
     next: i64,
-    not_before_ns: u64,
     seen: Vec<Seen>,
 }
 
 impl Consumer {
     pub fn new(shared: Arc<Shared>, plan: ConsumerPlan) -> Self {
-        let position = || Position { next: 0, not_before_ns: 0, seen: vec![Seen::default(); plan.producers] };
+        let position = || Position { next: 0, seen: vec![Seen::default(); plan.producers] };
         let positions = plan.partitions.iter().map(|index| (*index, position())).collect();
-        let (leaders, links, fetching) = (Arc::default(), Links::new(), BTreeMap::new());
+        let (leaders, links) = (Arc::default(), Links::new());
+        let (sessions, fetching, resting) = (BTreeMap::new(), BTreeMap::new(), VecDeque::new());
         let buffer = DecompressionBuffer::default();
-        Self { shared, plan, positions, leaders, generation: 0, links, fetching, buffer, last_arrival_ns: 0 }
+        let (generation, last_arrival_ns) = (0, 0);
+        Self {
+            shared,
+            plan,
+            positions,
+            leaders,
+            generation,
+            links,
+            sessions,
+            fetching,
+            resting,
+            buffer,
+            last_arrival_ns,
+        }
     }
 
     /// Reads until the ends are known and reached.
@@ -100,6 +117,7 @@ impl Consumer {
                 break is_complete;
             }
             self.take_leaders(now);
+            self.end_rests(now);
             self.take_connections(now);
             self.fetch(now);
             self.look_for_stalls(now);
@@ -109,7 +127,7 @@ impl Consumer {
                     Err(error) => Err(error),
                 };
                 match answers {
-                    Ok(answers) => answers.into_iter().try_for_each(|answer| self.take(answer))?,
+                    Ok(answers) => answers.into_iter().try_for_each(|answer| self.take(broker, answer))?,
                     Err(error) => self.close(broker, &error.to_string()),
                 }
             }
@@ -128,6 +146,7 @@ impl Consumer {
         (self.last_arrival_ns + SILENCE_NS_MAX <= now).then_some(false)
     }
 
+    /// Reads each partition from its leader.
     fn take_leaders(&mut self, now: u64) {
         let generation = self.shared.leaders.generation();
         if generation == self.generation {
@@ -135,13 +154,39 @@ impl Consumer {
         }
         self.generation = generation;
         self.leaders = self.shared.leaders.current();
+        for index in self.positions.keys() {
+            let leader = self.leaders.leader.get(*index).copied().unwrap_or(-1);
+            for (broker, session) in &mut self.sessions {
+                if *broker != leader {
+                    session.leave(*index);
+                }
+            }
+            if 0 <= leader {
+                let session = self.sessions.entry(leader).or_default();
+                if !session.wants(*index) && !self.resting.iter().any(|(_, resting)| resting == index) {
+                    session.want(*index);
+                }
+            } else {
+                self.shared.leaders.refresh();
+            }
+        }
         // What hangs at a broker that leads nothing of ours any more is not waited for.
-        let leaders = &self.leaders.leader;
-        let leads = |broker| self.positions.keys().any(|index| leaders.get(*index) == Some(&broker));
-        let stalled = |(broker, at): (&i32, &u64)| (at + STALL_NS <= now && !leads(*broker)).then_some(*broker);
+        let is_idle = |broker: &i32| self.sessions.get(broker).is_none_or(Session::is_empty);
+        let stalled = |(broker, at): (&i32, &u64)| (at + STALL_NS <= now && is_idle(broker)).then_some(*broker);
         let stalled: Vec<i32> = self.fetching.iter().filter_map(stalled).collect();
         for broker in stalled {
             self.close(broker, "no answer, and another broker leads");
+        }
+    }
+
+    /// Partitions that have rested are read again, from whoever leads them now.
+    fn end_rests(&mut self, now: u64) {
+        while let Some((_, index)) = self.resting.pop_front_if(|(until_ns, _)| *until_ns <= now) {
+            match self.leaders.leader.get(index).filter(|leader| 0 <= **leader) {
+                Some(leader) => self.sessions.entry(*leader).or_default().want(index),
+                // Whoever leads it next is told with the next leaders.
+                None => self.shared.leaders.refresh(),
+            }
         }
     }
 
@@ -157,25 +202,21 @@ impl Consumer {
 
     /// Asks each leader that has no fetch under way.
     fn fetch(&mut self, now: u64) {
-        let mut wanted: BTreeMap<i32, Vec<usize>> = BTreeMap::new();
-        for (index, position) in &self.positions {
-            let leader = self.leaders.leader.get(*index).copied().unwrap_or(-1);
-            if leader < 0 {
-                self.shared.leaders.refresh();
-            } else if position.not_before_ns <= now && !self.fetching.contains_key(&leader) {
-                wanted.entry(leader).or_default().push(*index);
-            }
-        }
-        for (broker, indexes) in wanted {
-            let request = self.request(&indexes);
-            let version = self.shared.versions.fetch;
-            let Some(link) = self.links.get(broker) else {
+        let idle = |(broker, session): (&i32, &Session)| {
+            (!session.is_empty() && !self.fetching.contains_key(broker)).then_some(*broker)
+        };
+        let idle: Vec<i32> = self.sessions.iter().filter_map(idle).collect();
+        for broker in idle {
+            if self.links.get(broker).is_none() {
                 if let Some(address) = self.leaders.addresses.get(&broker) {
                     self.links.connect(broker, address, now);
                 }
                 continue;
-            };
-            let sent = link.send(&request, version, Some(()));
+            }
+            let Some(asked) = self.sessions.get_mut(&broker).map(Session::next) else { continue };
+            let request = self.request(&asked);
+            let Some(link) = self.links.get(broker) else { continue };
+            let sent = link.send(&request, self.shared.versions.fetch, Some(()));
             self.fetching.insert(broker, now);
             if let Err(error) = sent {
                 self.close(broker, &error.to_string());
@@ -183,20 +224,20 @@ impl Consumer {
         }
     }
 
-    fn request(&self, indexes: &[usize]) -> FetchRequest {
+    fn request(&self, asked: &Asked) -> FetchRequest {
         let mut topics: Vec<FetchTopic> = Vec::new();
-        for index in indexes {
+        for index in &asked.partitions {
             let Some(position) = self.positions.get(index) else { continue };
             let (name, partition) = self.shared.topics.target(*index);
-            let asked = FetchPartition {
+            let wanted = FetchPartition {
                 partition,
                 fetch_offset: position.next,
                 partition_max_bytes: PARTITION_BYTES_MAX,
                 ..FetchPartition::default()
             };
             match topics.last_mut() {
-                Some(topic) if topic.topic == *name => topic.partitions.push(asked),
-                _ => topics.push(FetchTopic { topic: name.clone(), partitions: vec![asked], ..FetchTopic::default() }),
+                Some(topic) if topic.topic == *name => topic.partitions.push(wanted),
+                _ => topics.push(FetchTopic { topic: name.clone(), partitions: vec![wanted], ..FetchTopic::default() }),
             }
         }
         FetchRequest {
@@ -204,22 +245,37 @@ impl Consumer {
             max_wait_ms: WAIT_MS_MAX,
             min_bytes: 1,
             max_bytes: BYTES_MAX,
+            session_id: asked.id,
+            session_epoch: asked.epoch,
             topics,
+            forgotten_topics_data: self.forgotten(asked),
             ..FetchRequest::default()
         }
+    }
+
+    fn forgotten(&self, asked: &Asked) -> Vec<ForgottenTopic> {
+        let forgotten = |index: &usize| {
+            let (name, partition) = self.shared.topics.target(*index);
+            ForgottenTopic { topic: name.clone(), partitions: vec![partition], ..ForgottenTopic::default() }
+        };
+        asked.forgotten.iter().map(forgotten).collect()
     }
 
     fn answers(&mut self, broker: i32) -> Result<Vec<FetchResponse>, LinkError> {
         let mut answers = Vec::new();
         while let Some(link) = self.links.get(broker) {
             let Some(((), frame)) = link.next_answer()? else { break };
-            answers.push(decode::<FetchRequest>(&frame, self.shared.versions.fetch)?);
+            let answer = decode::<FetchRequest>(&frame, self.shared.versions.fetch)?;
             self.fetching.remove(&broker);
+            if let Some(session) = self.sessions.get_mut(&broker) {
+                session.answered(answer.session_id, ErrorCode::from_code(answer.error_code));
+            }
+            answers.push(answer);
         }
         Ok(answers)
     }
 
-    fn take(&mut self, answer: FetchResponse) -> anyhow::Result<()> {
+    fn take(&mut self, broker: i32, answer: FetchResponse) -> anyhow::Result<()> {
         let now = self.shared.clock.now();
         if answer.error_code != 0 {
             self.shared.error(self.plan.client, ErrorCode::from_code(answer.error_code).name().to_owned());
@@ -227,18 +283,20 @@ impl Consumer {
         for topic in answer.responses {
             for data in topic.partitions {
                 if let Some(index) = self.shared.topics.index_by_name(&topic.topic, data.partition_index) {
-                    self.take_partition(index, data, now)?;
+                    self.take_partition(broker, index, data, now)?;
                 }
             }
         }
         Ok(())
     }
 
-    fn take_partition(&mut self, index: usize, data: PartitionData, now: u64) -> anyhow::Result<()> {
+    fn take_partition(&mut self, broker: i32, index: usize, data: PartitionData, now: u64) -> anyhow::Result<()> {
         let code = ErrorCode::from_code(data.error_code);
-        let Some(position) = self.positions.get_mut(&index) else { return Ok(()) };
+        let Some(session) = self.sessions.get_mut(&broker) else { return Ok(()) };
         if code != ErrorCode::None {
-            position.not_before_ns = now + RETRY_NS;
+            // In the session it would be answered again at once.
+            session.leave(index);
+            self.resting.push_back((now + RETRY_NS, index));
             self.shared.error(self.plan.client, code.name().to_owned());
             self.shared.leaders.refresh();
             return Ok(());
@@ -247,6 +305,7 @@ impl Consumer {
         if bytes.is_empty() {
             return Ok(());
         }
+        session.moved(index);
         self.last_arrival_ns = now;
         if let Some(uptime) = &self.shared.uptime {
             uptime.consumed(index);
@@ -299,6 +358,9 @@ impl Consumer {
     fn close(&mut self, broker: i32, cause: &str) {
         self.links.close(broker);
         self.fetching.remove(&broker);
+        if let Some(session) = self.sessions.get_mut(&broker) {
+            session.reset();
+        }
         self.shared.error(self.plan.client, cause.to_owned());
         self.shared.leaders.refresh();
     }

@@ -19,6 +19,7 @@ mod payload;
 mod producer;
 mod run;
 mod sending;
+mod session;
 mod shared;
 mod topics;
 
