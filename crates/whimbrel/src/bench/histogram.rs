@@ -124,12 +124,19 @@ impl Shard {
                 });
             }
             // After the end the late ones of the measured part still come.
-            None => each_latency(now, runs, |intended, us, count| {
-                if self.clock.is_measured(intended) {
-                    record(latency, us, u64::from(count));
-                }
-            }),
+            None => self.latency_only(now, runs),
         }
+    }
+
+    /// Records whose latency counts and nothing else: acknowledged behind the end, or given up at `now`, when they would
+    /// have been later still.
+    pub fn latency_only(&mut self, now: u64, runs: &[Run]) {
+        let (clock, latency) = (self.clock, &mut self.acknowledged.latency);
+        each_latency(now, runs, |intended, us, count| {
+            if clock.is_measured(intended) {
+                record(latency, us, u64::from(count));
+            }
+        });
     }
 
     /// Records that a consumer got at `now`, with the same intended time each.

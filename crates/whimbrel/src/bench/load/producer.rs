@@ -35,6 +35,8 @@ const TRIES_MAX: usize = 64;
 const WAITING_MAX: usize = 2;
 /// How long after the end the last answers are waited for: brokers that were harmed come back first.
 const DRAIN_NS: u64 = 120_000_000_000;
+/// How long after the end what was due before it is still handed over.
+const BACKLOG_NS: u64 = 10_000_000_000;
 /// The longest sleep: whoever ends the load early is noticed.
 const SLEEP_NS_MAX: u64 = 50_000_000;
 
@@ -122,9 +124,7 @@ impl Producer {
             let now = clock.now();
             self.measure.look(&clock, now, self.handed_over);
             self.sending.take_leaders(&mut self.partitions, now);
-            if now < clock.end_ns && !self.shared.is_over.load(Ordering::Relaxed) {
-                self.hand_over(now)?;
-            }
+            self.hand_over(now)?;
             self.ripen(now);
             self.sending.send(&mut self.partitions, now)?;
             if clock.end_ns <= now && self.is_finished(now) {
@@ -133,6 +133,7 @@ impl Producer {
             let wait = self.next_turn(now).saturating_sub(clock.now());
             self.sending.wait(&mut self.partitions, Duration::from_nanos(wait))?;
         }
+        self.give_up_backlog();
         let (cpu, records) = self.measure.difference();
         let unanswered = (self.sending.buffered / self.record_bytes) as u64;
         let acknowledged = self.sending.acknowledged;
@@ -141,14 +142,44 @@ impl Producer {
 
     fn is_finished(&self, now: u64) -> bool {
         let gives_up = self.shared.clock.end_ns + DRAIN_NS <= now || self.shared.is_over.load(Ordering::Relaxed);
-        self.sending.buffered == 0 || gives_up
+        self.sending.buffered == 0 && !self.hands_over(now) || gives_up
+    }
+
+    /// Whether records are still to be handed over. What was due before the end is so after it too, for a while: left
+    /// out, the latest of all records would be missing where the system is behind.
+    fn hands_over(&self, now: u64) -> bool {
+        let clock = self.shared.clock;
+        match &self.plan.schedule {
+            Some(schedule) if clock.end_ns <= now => {
+                now < clock.end_ns + BACKLOG_NS && self.handed_over < schedule.due(clock.end_ns - 1)
+            }
+            _ => now < clock.end_ns,
+        }
+    }
+
+    /// Records that were due and never handed over count as late as they are by now.
+    fn give_up_backlog(&mut self) {
+        let Some(schedule) = &self.plan.schedule else { return };
+        let left = schedule.due(self.shared.clock.end_ns - 1).saturating_sub(self.handed_over);
+        if left == 0 {
+            return;
+        }
+        let count = u32::try_from(left).unwrap_or(u32::MAX);
+        let run = Run { first_ns: schedule.intended(self.handed_over), step_ns: schedule.interval_ns, count };
+        let now = self.shared.clock.now();
+        self.shared.recording.shard(self.plan.index).latency_only(now, &[run]);
+        self.shared
+            .error(self.plan.index, format!("{left} records were due and never sent: the system was too far behind"));
     }
 
     /// Puts into batches what is due at `now`.
     fn hand_over(&mut self, now: u64) -> anyhow::Result<()> {
+        if !self.hands_over(now) || self.shared.is_over.load(Ordering::Relaxed) {
+            return Ok(());
+        }
         match self.plan.schedule {
             Some(schedule) => {
-                let due = schedule.due(now);
+                let due = schedule.due(now.min(self.shared.clock.end_ns - 1));
                 self.note_lateness(&schedule, due, now);
                 while self.handed_over < due && self.sending.buffered < BUFFER_BYTES_MAX {
                     let left = u32::try_from(due - self.handed_over).unwrap_or(u32::MAX);
@@ -276,7 +307,7 @@ impl Producer {
     fn next_turn(&self, now: u64) -> u64 {
         let mut next = now + SLEEP_NS_MAX;
         if let Some(schedule) = &self.plan.schedule
-            && now < self.shared.clock.end_ns
+            && self.hands_over(now)
             && self.sending.buffered < BUFFER_BYTES_MAX
         {
             let due = schedule.intended(self.handed_over);
