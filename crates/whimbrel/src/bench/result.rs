@@ -90,6 +90,22 @@ pub struct Point {
     pub uptime: Option<Uptime>,
 }
 
+/// What a client found at one point, before it is known whose and which it was.
+#[derive(Debug, Clone, Default)]
+pub struct Found {
+    /// As of [`Point`], like all that follows.
+    pub seconds: f64,
+    pub produced: Flow,
+    pub consumed: Flow,
+    pub ack_latency: Latency,
+    pub end_to_end_latency: Latency,
+    pub series: Vec<Window>,
+    pub generator: Generator,
+    pub verification: Verification,
+    pub errors: BTreeMap<String, u64>,
+    pub uptime: Option<Uptime>,
+}
+
 /// Records in one direction while it was measured.
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Flow {
@@ -102,7 +118,7 @@ pub struct Flow {
 }
 
 /// A distribution of latencies.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latency {
     pub count: u64,
     pub mean_us: f64,

@@ -6,7 +6,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::args::RunArgs;
 use super::cost::{CostMeter, Roster};
 use super::external::{self, Client};
-use super::histogram::latency;
 use super::load::{Bounds, Load, LoadOptions, LoadResult};
 use super::output::live::{LiveView, Place};
 use super::output::results::Results;
@@ -112,33 +111,37 @@ impl Plan<'_> {
     ) -> anyhow::Result<()> {
         faults::check(target, &planned.faults)?;
         let mut meter = Meter::new(target.roster());
-        let (found, faults) = match self.args.client {
-            Client::Whimbrel => self.load(target, planned, place, &mut meter)?,
-            other => (external::run(other, self.args, target.bootstrap(), planned, &mut meter)?, Vec::new()),
+        let (found, faults, recorded) = match self.args.client {
+            Client::Whimbrel => {
+                let (found, faults) = self.load(target, planned, place, &mut meter)?;
+                let LoadResult { found, ack_latency, end_to_end_latency } = found;
+                (found, faults, Some((ack_latency, end_to_end_latency)))
+            }
+            other => (external::run(other, self.args, target.bootstrap(), planned, &mut meter)?, Vec::new(), None),
         };
         let mut system = target.system();
         system.client = self.args.client.name().to_owned();
-        let LoadResult { recorded, generator, verification, errors, uptime } = found;
         let point = Point {
             name: planned.name.clone(),
             system,
             round,
             workload: planned.workload.clone(),
-            seconds: planned.workload.seconds,
-            produced: recorded.produced,
-            consumed: recorded.consumed,
-            ack_latency: latency(&recorded.ack_latency),
-            end_to_end_latency: latency(&recorded.end_to_end_latency),
-            series: recorded.series,
-            generator,
+            seconds: found.seconds,
+            produced: found.produced,
+            consumed: found.consumed,
+            ack_latency: found.ack_latency,
+            end_to_end_latency: found.end_to_end_latency,
+            series: found.series,
+            generator: found.generator,
             cost: meter.cost,
-            verification,
-            errors,
+            verification: found.verification,
+            errors: found.errors,
             faults,
-            uptime,
+            uptime: found.uptime,
         };
-        let histograms = [("ack", &recorded.ack_latency), ("end-to-end", &recorded.end_to_end_latency)];
-        results.histograms(&point, &histograms)?;
+        if let Some((ack, end_to_end)) = recorded {
+            results.histograms(&point, &[("ack", &ack), ("end-to-end", &end_to_end)])?;
+        }
         results.add(Line::Point(Box::new(point)))
     }
 
@@ -181,7 +184,7 @@ impl PlannedPoint {
 }
 
 /// Told apart from all other runs on the same cluster.
-fn run_name() -> String {
+pub fn run_name() -> String {
     let now = jiff::Timestamp::now();
     format!("{}-{}", now.as_millisecond(), std::process::id())
 }

@@ -26,3 +26,4 @@ mod topics;
 pub use batch::{NAME_BYTES, PRODUCERS_MAX};
 pub use run::{Bounds, Load, LoadOptions, LoadResult};
 pub use shared::Shared;
+pub use topics::Topics;

@@ -1,12 +1,12 @@
 //! One load from its first topic to its last record.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
 use whimbrel_client::consumer::{OffsetQuery, list_offsets};
 use whimbrel_client::{Cluster, ClusterOptions};
@@ -22,8 +22,8 @@ use super::payload::{KeyChoice, Pool};
 use super::producer::{Produced, Producer, ProducerPlan};
 use super::shared::{Live, Shared, Versions};
 use super::topics::Topics;
-use crate::bench::histogram::{Recorded, Recording, new_histogram};
-use crate::bench::result::{Generator, Uptime, Verification};
+use crate::bench::histogram::{Recorded, Recording, latency, new_histogram};
+use crate::bench::result::{Found, Generator, Verification};
 use crate::bench::uptime::UptimeRecorder;
 use crate::bench::verify::{Read, verify};
 use crate::bench::workload::{Codec, Workload};
@@ -48,13 +48,11 @@ pub struct Load {
     options: LoadOptions,
 }
 
-/// What a load found.
+/// What a load found, with the whole distributions.
 pub struct LoadResult {
-    pub recorded: Recorded,
-    pub generator: Generator,
-    pub verification: Verification,
-    pub errors: BTreeMap<String, u64>,
-    pub uptime: Option<Uptime>,
+    pub found: Found,
+    pub ack_latency: Histogram<u64>,
+    pub end_to_end_latency: Histogram<u64>,
 }
 
 /// What a load is told besides its workload.
@@ -137,10 +135,21 @@ impl Load {
         }
         let verification = verification(&produced, consumed, self.shared.topics.len(), self.options.is_verified);
         self.runtime.block_on(self.shared.topics.delete(&self.cluster));
-        let recorded = self.shared.recording.merged();
-        let generator = generator(&produced, cpu, &workload, clock.measured_seconds());
-        let uptime = self.shared.uptime.as_ref().map(|uptime| uptime.finish(clock.instant_of(clock.end_ns)));
-        Ok(LoadResult { recorded, generator, verification, errors: self.shared.errors.take(), uptime })
+        let Recorded { produced: flow, consumed, ack_latency, end_to_end_latency, series } =
+            self.shared.recording.merged();
+        let found = Found {
+            seconds: clock.measured_seconds(),
+            produced: flow,
+            consumed,
+            ack_latency: latency(&ack_latency),
+            end_to_end_latency: latency(&end_to_end_latency),
+            series,
+            generator: generator(&produced, cpu, &workload, clock.measured_seconds()),
+            verification,
+            errors: self.shared.errors.take(),
+            uptime: self.shared.uptime.as_ref().map(|uptime| uptime.finish(clock.instant_of(clock.end_ns))),
+        };
+        Ok(LoadResult { found, ack_latency, end_to_end_latency })
     }
 
     /// Waits for the end of the measured part and returns what CPU this process used in it.

@@ -34,7 +34,7 @@ use network::Network;
 
 pub use jars::Jars;
 pub use server::{Server, pause};
-pub use spec::{Coordination, Kind, TargetSpec, default_data};
+pub use spec::{Coordination, KAFKA_VERSION, Kind, TargetSpec, default_data};
 
 /// How long a server has until it serves. A JVM on a busy machine needs half of it.
 const START_WAIT: Duration = Duration::from_secs(90);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::bench::result::System;
 
 /// The version of Kafka that Whimbrel takes the place of.
-const KAFKA_VERSION: &str = "3.9.2";
+pub const KAFKA_VERSION: &str = "3.9.2";
 
 /// Whose broker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
