@@ -100,7 +100,9 @@ class Consumed:
         consumer.assign([TopicPartition(task["topic"], partition, 0) for partition in self.partitions])
         last = time.monotonic()
         while expected is None or sum(each.read for each in consumed) < expected:
-            messages = consumer.consume(1000, 0.1)
+            # `consume` alone would wait for as many as it may return.
+            first = consumer.poll(0.1)
+            messages = [first, *consumer.consume(999, 0)] if first else []
             now = time.monotonic_ns()
             if messages:
                 last = time.monotonic()

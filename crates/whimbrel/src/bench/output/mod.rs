@@ -5,3 +5,4 @@ pub mod lines;
 pub mod live;
 pub mod results;
 pub mod table;
+mod uptime;

@@ -9,7 +9,7 @@ use crate::bench::result::{Point, ProcessCost, System};
 /// What stands where nothing is known.
 const DASH: &str = "-";
 
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 14] = [
     "POINT",
     "SYSTEM",
     "IN/S",
@@ -22,6 +22,8 @@ const COLUMNS: [&str; 12] = [
     "P99",
     "CPU S/GB",
     "MEMORY",
+    "LOAD CPU",
+    "LATE P99",
 ];
 
 /// Prints one row for each point and system, then what is to be known before the figures are believed.
@@ -45,6 +47,9 @@ pub fn print(points: &[&Point]) -> std::io::Result<()> {
     }
     let mut stdout = std::io::stdout().lock();
     table.lines().try_for_each(|line| writeln!(stdout, "{}", line.trim_end()))?;
+    drop(stdout);
+    super::uptime::print(points)?;
+    let mut stdout = std::io::stdout().lock();
     notes(points).iter().try_for_each(|note| writeln!(stdout, "{note}"))
 }
 
@@ -93,6 +98,8 @@ impl Row<'_> {
             us(|point| point.end_to_end_latency.p99_us),
             or_dash(self.median(cpu_s_per_gb), |value| format!("{value:.2}")),
             or_dash(self.median(|point| memory(&point.cost)), bytes),
+            or_dash(self.median(load_cpu), |share| format!("{:.0} %", share * 100.0)),
+            us(|point| point.generator.late_p99_us),
         ]
     }
 }
@@ -103,11 +110,16 @@ fn cpu_s_per_gb(point: &Point) -> f64 {
     if point.produced.bytes == 0 { 0.0 } else { cpu / (point.produced.bytes as f64 / 1e9) }
 }
 
+/// Processors that the load itself took.
+fn load_cpu(point: &Point) -> f64 {
+    point.generator.cpu_seconds / point.seconds.max(f64::MIN_POSITIVE)
+}
+
 fn memory(cost: &[ProcessCost]) -> f64 {
     cost.iter().map(|process| process.memory_peak_bytes as f64).sum()
 }
 
-fn system(system: &System) -> String {
+pub fn system(system: &System) -> String {
     let version = if system.version.is_empty() { String::new() } else { format!(" {}", system.version) };
     let client = if system.client == "whimbrel" { String::new() } else { format!(" by {}", system.client) };
     format!("{}{version}{client}", system.name)
@@ -158,7 +170,7 @@ pub fn count(value: f64) -> String {
 }
 
 /// Microseconds, in the unit in which they are read best.
-fn latency(us: f64) -> String {
+pub fn latency(us: f64) -> String {
     or_dash(us, |us| match us {
         us if us < 1000.0 => format!("{us:.0} µs"),
         us if us < 1e6 => format!("{:.2} ms", us / 1e3),
