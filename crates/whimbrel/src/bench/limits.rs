@@ -12,7 +12,7 @@ use rustix::time::{ClockId, clock_gettime};
 /// How long each figure is measured.
 const MEASURED: Duration = Duration::from_millis(600);
 /// Written at most into the data folder, which may be memory.
-const APPEND_BYTES_MAX: u64 = 1024 * MIB as u64;
+const APPEND_BYTES_MAX: u64 = 512 * MIB as u64;
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 /// Of an append before each `fdatasync`.

@@ -3,6 +3,7 @@
 //! A server that is started again is watched as a supervisor would: if it ends, it is started anew after a pause. Kafka
 //! does, as long as ZooKeeper knows the session of its former life.
 
+use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -14,6 +15,8 @@ use crate::bench::target::{Server, Target, pause};
 
 /// Pause between two looks at what is due.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+/// Pause between two looks at whether all replicas are in sync: a question to every broker.
+const SETTLED_LOOK_INTERVAL: Duration = Duration::from_millis(200);
 /// How long a server has to end when it is asked to; then it is killed.
 const STOP_WAIT: Duration = Duration::from_secs(60);
 /// How long the system has to be whole again at the end: several starts in vain, and one that is not.
@@ -39,11 +42,22 @@ pub fn check(target: &Target, plans: &[FaultPlan]) -> Result<(), UsageError> {
             Victim::Zookeeper(number) if target.coordination_count() < number => {
                 format!("there are {} ZooKeeper servers that are processes of their own", target.coordination_count())
             }
+            _ if !is_cut_from_somebody(target, plan) => "there is nobody that it would be cut off from".to_owned(),
             _ => continue,
         };
         return Err(UsageError(format!("\"{plan}\" cannot be done: {trouble}")));
     }
     Ok(())
+}
+
+/// Whether a side has members besides the victim.
+fn is_cut_from_somebody(target: &Target, plan: &FaultPlan) -> bool {
+    let is_zookeeper = matches!(plan.victim, Victim::Zookeeper(_));
+    match plan.action {
+        Action::Cut { from: Side::Brokers } => usize::from(!is_zookeeper) < target.broker_count(),
+        Action::Cut { from: Side::Zookeeper } => usize::from(is_zookeeper) < target.coordination_count(),
+        _ => true,
+    }
 }
 
 /// Carries out `plans`, counted from `began`, until `is_over`. Then whatever is not undone yet is undone, and all
@@ -53,7 +67,7 @@ pub fn check(target: &Target, plans: &[FaultPlan]) -> Result<(), UsageError> {
 pub fn inject(target: &mut Target, plans: &[FaultPlan], began: Instant, is_over: &AtomicBool) -> Vec<Fault> {
     let mut plans: Vec<&FaultPlan> = plans.iter().collect();
     plans.sort_by_key(|plan| plan.at);
-    let mut injection = Injection { target, began, faults: Vec::new(), undos: Vec::new(), watched: Vec::new() };
+    let mut injection = Injection::new(target, began);
     let mut plans = plans.into_iter().peekable();
     while !is_over.load(Ordering::Relaxed) {
         while let Some(plan) = plans.next_if(|plan| began + plan.at <= Instant::now()) {
@@ -61,6 +75,7 @@ pub fn inject(target: &mut Target, plans: &[FaultPlan], began: Instant, is_over:
         }
         injection.undo_what_is_due();
         injection.start_again();
+        injection.restart_next();
         pause(LOOK_INTERVAL);
     }
     injection.finish()
@@ -108,9 +123,18 @@ struct Injection<'a> {
     faults: Vec<Fault>,
     undos: Vec<Pending>,
     watched: Vec<Watched>,
+    /// Still to be restarted, one after the other.
+    in_turn: VecDeque<Place>,
+    /// When it was last asked whether the next one may be.
+    looked_at: Instant,
 }
 
-impl Injection<'_> {
+impl<'a> Injection<'a> {
+    fn new(target: &'a mut Target, began: Instant) -> Self {
+        let (faults, undos, watched, in_turn) = Default::default();
+        Self { target, began, faults, undos, watched, in_turn, looked_at: began }
+    }
+
     fn carry_out(&mut self, plan: &FaultPlan) {
         if let Err(error) = self.try_to(plan) {
             self.note(self.now_ms(), format!("\"{plan}\" could not be done: {error:#}"));
@@ -118,16 +142,41 @@ impl Injection<'_> {
     }
 
     fn try_to(&mut self, plan: &FaultPlan) -> anyhow::Result<()> {
+        if plan.victim == Victim::Brokers {
+            self.in_turn.extend((0..self.target.broker_count()).map(Place::Broker));
+            return Ok(());
+        }
         let (place, role) = self.find(&plan.victim)?;
-        let hosts = self.hosts(plan, place);
+        self.harm(plan.action, place, &role, plan.lasts)
+    }
+
+    /// Restarts the next of those that are restarted in turn, once the one before is in sync again.
+    fn restart_next(&mut self) {
+        let is_one_on_its_way = self.undos.iter().any(|pending| pending.due.is_some() && pending.undo == Undo::Start);
+        if self.in_turn.is_empty() || is_one_on_its_way || self.looked_at.elapsed() < SETTLED_LOOK_INTERVAL {
+            return;
+        }
+        if self.target.is_settled()
+            && let Some(place) = self.in_turn.pop_front()
+            && let Err(error) = self.harm(Action::Restart, place, "", None)
+        {
+            self.note(self.now_ms(), format!("a restart in turn could not be done: {error:#}"));
+        }
+        self.looked_at = Instant::now();
+    }
+
+    fn harm(&mut self, action: Action, place: Place, role: &str, lasts: Option<Duration>) -> anyhow::Result<()> {
+        let hosts = self.hosts(action, place);
         let server = server(self.target, place)?;
         let name = format!("{}{role}", server.name());
         // Dead or frozen, it would not notice.
         anyhow::ensure!(server.address_if_answering().is_some(), "{name} is down already");
+        let is_stopping = self.undos.iter().any(|pending| pending.place == place && pending.undo == Undo::Start);
+        anyhow::ensure!(!is_stopping, "{name} is on its way down already");
         let now = Instant::now();
-        let fault = self.note(self.now_ms(), format!("{name} {}", participle(plan.action)));
-        let undo = self.harm(plan, place, hosts).inspect_err(|_| drop(self.faults.pop()))?;
-        let due = if plan.action == Action::Restart { Some(now) } else { plan.lasts.map(|lasts| now + lasts) };
+        let fault = self.note(self.now_ms(), format!("{name} {}", participle(action)));
+        let undo = self.strike(action, place, hosts).inspect_err(|_| drop(self.faults.pop()))?;
+        let due = if action == Action::Restart { Some(now) } else { lasts.map(|lasts| now + lasts) };
         // A server that is down on purpose is not watched.
         self.watched.retain(|watched| watched.place != place);
         self.undos.push(Pending { place, undo, due, patience: now + STOP_WAIT, fault });
@@ -141,6 +190,7 @@ impl Injection<'_> {
         Ok(match victim {
             Victim::Broker(number) => (of_number(*number), String::new()),
             Victim::Zookeeper(number) => (Place::Coordinator(number - 1), String::new()),
+            Victim::Brokers => anyhow::bail!("these are several"),
             Victim::Controller => (of_id(self.target.controller()?)?, " (controller)".to_owned()),
             Victim::Leader(topic) => {
                 let (partition, leader, _) = self.target.replicas(topic.as_deref())?;
@@ -155,27 +205,28 @@ impl Injection<'_> {
         })
     }
 
-    fn harm(&mut self, plan: &FaultPlan, place: Place, hosts: Vec<IpAddr>) -> anyhow::Result<Undo> {
-        if plan.is_cut() {
-            let site = server(self.target, place)?.site().clone();
-            self.target.set_cut(&site, &hosts, true)?;
-            return Ok(Undo::Heal(hosts));
-        }
+    /// What takes it back.
+    fn strike(&mut self, action: Action, place: Place, hosts: Vec<IpAddr>) -> anyhow::Result<Undo> {
         let server = server(self.target, place)?;
-        match plan.action {
+        match action {
             Action::Kill => server.kill(),
             Action::Stop | Action::Restart => server.ask_to_stop(),
-            Action::Freeze | Action::Cut { .. } => {
+            Action::Freeze => {
                 server.freeze();
                 return Ok(Undo::Thaw);
+            }
+            Action::Cut { .. } => {
+                let site = server.site().clone();
+                self.target.set_cut(&site, &hosts, true)?;
+                return Ok(Undo::Heal(hosts));
             }
         }
         Ok(Undo::Start)
     }
 
     /// Whom a cut is from.
-    fn hosts(&mut self, plan: &FaultPlan, place: Place) -> Vec<IpAddr> {
-        let Action::Cut { from } = plan.action else { return Vec::new() };
+    fn hosts(&mut self, action: Action, place: Place) -> Vec<IpAddr> {
+        let Action::Cut { from } = action else { return Vec::new() };
         let brokers = (0..self.target.broker_count()).map(Place::Broker);
         let coordinators = (0..self.target.coordination_count()).map(Place::Coordinator);
         let places: Vec<Place> = match from {
@@ -258,9 +309,19 @@ impl Injection<'_> {
     fn finish(mut self) -> Vec<Fault> {
         let left = std::mem::take(&mut self.undos);
         for pending in left {
-            while let Ok(false) = self.undo(&pending) {
-                pause(LOOK_INTERVAL);
+            let undone = loop {
+                match self.undo(&pending) {
+                    Ok(false) => pause(LOOK_INTERVAL),
+                    undone => break undone,
+                }
+            };
+            if let Err(error) = undone {
+                self.note(self.now_ms(), format!("it could not be undone: {error:#}"));
             }
+        }
+        if !self.in_turn.is_empty() {
+            let what = format!("{} brokers were not restarted: replicas were not in sync", self.in_turn.len());
+            self.note(self.now_ms(), what);
         }
         let deadline = Instant::now() + RETURN_WAIT;
         while !self.target.is_whole() && Instant::now() < deadline {

@@ -252,7 +252,7 @@ impl Target {
     /// # Errors
     /// The rules of the kernel cannot be changed.
     pub(super) fn set_cut(&self, server: &server::Site, hosts: &[IpAddr], is_cut: bool) -> anyhow::Result<()> {
-        hosts.iter().try_for_each(|host| self.network.set_cut(server, *host, is_cut))
+        self.network.set_cut(server, hosts, is_cut)
     }
 
     /// Whether every server runs and answers, and every broker knows of all others and of a controller.
@@ -268,6 +268,16 @@ impl Target {
         };
         // Each is asked: the one that was down longest is the last to know.
         self.bootstrap.split(',').all(knows_all)
+    }
+
+    /// Whether it is whole, and every replica of every partition is in sync.
+    pub(super) fn is_settled(&mut self) -> bool {
+        if !self.is_whole() {
+            return false;
+        }
+        let Ok(metadata) = self.asking.metadata(&self.bootstrap, None) else { return false };
+        let mut partitions = metadata.topics.values().flat_map(|topic| &topic.partitions);
+        partitions.all(|partition| 0 <= partition.leader && partition.in_sync.len() == partition.replicas.len())
     }
 }
 
