@@ -1,7 +1,7 @@
 //! Carries faults out, and undoes them.
 //!
-//! A server that is started again is watched as a supervisor would: if it ends, it is started anew after a pause. Kafka
-//! does, as long as ZooKeeper knows the session of its former life.
+//! A server that is started again is watched until it serves, and that time is noted. If it ends before, it is started
+//! anew after a pause, as a supervisor would. Kafka does end, as long as ZooKeeper knows the session of its former life.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::plan::{Action, FaultPlan, Side, Victim};
 use crate::UsageError;
 use crate::bench::result::Fault;
-use crate::bench::target::{Server, Target, pause};
+use crate::bench::target::{Place, Server, Target, pause};
 
 /// Pause between two looks at what is due.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
@@ -21,6 +21,8 @@ const SETTLED_LOOK_INTERVAL: Duration = Duration::from_millis(200);
 const STOP_WAIT: Duration = Duration::from_secs(60);
 /// How long the system has to be whole again at the end: several starts in vain, and one that is not.
 const RETURN_WAIT: Duration = Duration::from_secs(120);
+/// Pause between two looks at whether a server that was started again serves.
+const SERVES_LOOK_INTERVAL: Duration = Duration::from_millis(10);
 /// Before a server that ended is started anew: shorter, and a JVM that starts in vain would take the processors from
 /// the servers that are measured.
 const START_AGAIN_PAUSE: Duration = Duration::from_secs(5);
@@ -74,18 +76,11 @@ pub fn inject(target: &mut Target, plans: &[FaultPlan], began: Instant, is_over:
             injection.carry_out(plan);
         }
         injection.undo_what_is_due();
-        injection.start_again();
+        injection.look_after_starts();
         injection.restart_next();
         pause(LOOK_INTERVAL);
     }
     injection.finish()
-}
-
-/// A server of the target.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    Broker(usize),
-    Coordinator(usize),
 }
 
 /// What takes a fault back.
@@ -108,13 +103,15 @@ struct Pending {
     fault: usize,
 }
 
-/// A server that was started again.
+/// A server that was started again and does not serve yet.
 struct Watched {
     place: Place,
     /// When it ended, if it did.
     ended: Option<Instant>,
-    /// Where its ends are noted, once there was one.
-    fault: Option<usize>,
+    starts: u32,
+    looked_at: Instant,
+    /// Where its start is noted.
+    fault: usize,
 }
 
 struct Injection<'a> {
@@ -189,7 +186,7 @@ impl<'a> Injection<'a> {
         let of_id = |id: i32| usize::try_from(id - 1).map(Place::Broker);
         Ok(match victim {
             Victim::Broker(number) => (of_number(*number), String::new()),
-            Victim::Zookeeper(number) => (Place::Coordinator(number - 1), String::new()),
+            Victim::Zookeeper(number) => (Place::Coordination(number - 1), String::new()),
             Victim::Brokers => anyhow::bail!("these are several"),
             Victim::Controller => (of_id(self.target.controller()?)?, " (controller)".to_owned()),
             Victim::Leader(topic) => {
@@ -228,7 +225,7 @@ impl<'a> Injection<'a> {
     fn hosts(&mut self, action: Action, place: Place) -> Vec<IpAddr> {
         let Action::Cut { from } = action else { return Vec::new() };
         let brokers = (0..self.target.broker_count()).map(Place::Broker);
-        let coordinators = (0..self.target.coordination_count()).map(Place::Coordinator);
+        let coordinators = (0..self.target.coordination_count()).map(Place::Coordination);
         let places: Vec<Place> = match from {
             Side::All => brokers.chain(coordinators).collect(),
             Side::Brokers => brokers.collect(),
@@ -251,7 +248,12 @@ impl<'a> Injection<'a> {
         self.undos = later;
         for pending in due {
             match self.undo(&pending) {
-                Ok(true) => self.note_end(pending.fault),
+                Ok(true) => {
+                    self.note_end(pending.fault);
+                    if pending.undo == Undo::Start {
+                        self.watch(pending.place);
+                    }
+                }
                 // It is still on its way to its end.
                 Ok(false) => self.undos.push(pending),
                 Err(error) => {
@@ -276,32 +278,56 @@ impl<'a> Injection<'a> {
                 }
                 server.kill();
                 server.start()?;
-                self.watched.push(Watched { place: pending.place, ended: None, fault: None });
             }
         }
         Ok(true)
     }
 
-    /// Starts servers anew that ended after they were started again.
-    fn start_again(&mut self) {
+    fn watch(&mut self, place: Place) {
+        let Ok(server) = server(self.target, place) else { return };
+        let what = format!("{} starts again", server.name());
+        let fault = self.note(self.now_ms(), what);
+        self.watched.push(Watched { place, ended: None, starts: 1, looked_at: Instant::now(), fault });
+    }
+
+    /// Looks after servers that were started again, until they serve.
+    fn look_after_starts(&mut self) {
         let mut watched = std::mem::take(&mut self.watched);
-        watched.iter_mut().for_each(|watched| self.look_after(watched));
+        watched.retain_mut(|watched| !self.serves_again(watched));
         self.watched = watched;
     }
 
-    fn look_after(&mut self, watched: &mut Watched) {
-        let Ok(server) = server(self.target, watched.place) else { return };
+    fn serves_again(&mut self, watched: &mut Watched) -> bool {
+        let Ok(server) = server(self.target, watched.place) else { return true };
         if let Some(death) = server.take_death() {
             tracing::info!("{death}");
-            let what = format!("{} ended while it started again", server.name());
             watched.ended = Some(Instant::now());
-            watched.fault.get_or_insert_with(|| self.note(self.now_ms(), what));
-        } else if watched.ended.is_some_and(|ended| START_AGAIN_PAUSE <= ended.elapsed()) {
-            watched.ended = None;
-            if let Err(error) = server.start() {
-                tracing::warn!("{error:#}");
+        }
+        match watched.ended {
+            Some(ended) if ended.elapsed() < START_AGAIN_PAUSE => {}
+            Some(_) => self.start_anew(watched),
+            None if watched.looked_at.elapsed() < SERVES_LOOK_INTERVAL => {}
+            None => {
+                let does_serve = self.target.does_serve(watched.place);
+                watched.looked_at = Instant::now();
+                if does_serve {
+                    self.note_end(watched.fault);
+                }
+                return does_serve;
             }
-            watched.fault.into_iter().for_each(|fault| self.note_end(fault));
+        }
+        false
+    }
+
+    fn start_anew(&mut self, watched: &mut Watched) {
+        let Ok(server) = server(self.target, watched.place) else { return };
+        if let Err(error) = server.start() {
+            tracing::warn!("{error:#}");
+        }
+        (watched.ended, watched.starts) = (None, watched.starts + 1);
+        let what = format!("{} starts again ({} attempts)", server.name(), watched.starts);
+        if let Some(fault) = self.faults.get_mut(watched.fault) {
+            fault.what = what;
         }
     }
 
@@ -315,8 +341,12 @@ impl<'a> Injection<'a> {
                     undone => break undone,
                 }
             };
-            if let Err(error) = undone {
-                self.note(self.now_ms(), format!("it could not be undone: {error:#}"));
+            match undone {
+                Ok(_) if pending.undo == Undo::Start => self.watch(pending.place),
+                Ok(_) => {}
+                Err(error) => {
+                    self.note(self.now_ms(), format!("it could not be undone: {error:#}"));
+                }
             }
         }
         if !self.in_turn.is_empty() {
@@ -324,13 +354,14 @@ impl<'a> Injection<'a> {
             self.note(self.now_ms(), what);
         }
         let deadline = Instant::now() + RETURN_WAIT;
-        while !self.target.is_whole() && Instant::now() < deadline {
-            self.start_again();
+        while Instant::now() < deadline {
+            self.look_after_starts();
+            if self.watched.is_empty() && self.target.is_whole() {
+                return self.faults;
+            }
             pause(LOOK_INTERVAL);
         }
-        if deadline <= Instant::now() {
-            self.note(self.now_ms(), format!("the system does not come back within {RETURN_WAIT:?}"));
-        }
+        self.note(self.now_ms(), format!("the system does not come back within {RETURN_WAIT:?}"));
         self.faults
     }
 
@@ -357,11 +388,7 @@ impl<'a> Injection<'a> {
 }
 
 fn server(target: &mut Target, place: Place) -> anyhow::Result<&mut Server> {
-    let (server, number) = match place {
-        Place::Broker(index) => (target.broker(index), index + 1),
-        Place::Coordinator(index) => (target.coordinator(index), index + 1),
-    };
-    server.ok_or_else(|| anyhow::anyhow!("there is no server {number} of its kind"))
+    target.server(place).ok_or_else(|| anyhow::anyhow!("there is no server {place:?}"))
 }
 
 fn participle(action: Action) -> String {

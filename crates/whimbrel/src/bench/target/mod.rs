@@ -27,7 +27,7 @@ use anyhow::Context;
 use super::cost::Roster;
 use super::result::System;
 
-use asking::Asking;
+use asking::{ANSWER_WAIT, Asking};
 use folder::Folder;
 use layout::Layout;
 use network::Network;
@@ -38,6 +38,8 @@ pub use spec::{Coordination, Kind, TargetSpec, default_data};
 
 /// How long a server has until it serves. A JVM on a busy machine needs half of it.
 const START_WAIT: Duration = Duration::from_secs(90);
+/// An answer that may keep other faults waiting.
+const SHORT_ANSWER_WAIT: Duration = Duration::from_millis(200);
 /// Pause between two looks at a server that starts: short beside what the fastest takes.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -184,7 +186,14 @@ impl Drop for Target {
     }
 }
 
-/// What faults need of a target. A broker or ZooKeeper server is named by its place in its list.
+/// Names a server by its place in its list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Broker(usize),
+    Coordination(usize),
+}
+
+/// What faults need of a target.
 impl Target {
     pub(super) fn is_ours(&self) -> bool {
         !self.brokers.is_empty()
@@ -202,12 +211,20 @@ impl Target {
         self.coordination.len()
     }
 
-    pub(super) fn broker(&mut self, index: usize) -> Option<&mut Server> {
-        self.brokers.get_mut(index)
+    pub(super) fn server(&mut self, place: Place) -> Option<&mut Server> {
+        match place {
+            Place::Broker(index) => self.brokers.get_mut(index),
+            Place::Coordination(index) => self.coordination.get_mut(index),
+        }
     }
 
-    pub(super) fn coordinator(&mut self, index: usize) -> Option<&mut Server> {
-        self.coordination.get_mut(index)
+    /// Whether a server answers without delay.
+    pub(super) fn does_serve(&self, place: Place) -> bool {
+        let server = match place {
+            Place::Broker(index) => self.brokers.get(index),
+            Place::Coordination(index) => self.coordination.get(index),
+        };
+        server.is_some_and(|server| self.asking.is_served(server.serves(), SHORT_ANSWER_WAIT))
     }
 
     /// The broker numbers of a partition's leader and followers; the first topic by name when none is named.
@@ -259,7 +276,7 @@ impl Target {
     pub(super) fn is_whole(&mut self) -> bool {
         let asking = &self.asking;
         let mut servers = self.coordination.iter_mut().chain(&mut self.brokers);
-        if !servers.all(|server| server.is_running() && asking.is_served(server.serves())) {
+        if !servers.all(|server| server.is_running() && asking.is_served(server.serves(), ANSWER_WAIT)) {
             return false;
         }
         let knows_all = |address| {
@@ -287,7 +304,7 @@ fn wait_until_serving(server: &mut Server, asking: &Asking, deadline: Instant) -
         if let Some(death) = server.take_death() {
             anyhow::bail!(death);
         }
-        if asking.is_served(server.serves()) {
+        if asking.is_served(server.serves(), ANSWER_WAIT) {
             return Ok(());
         }
         anyhow::ensure!(Instant::now() < deadline, "{} does not serve in time: {}", server.name(), server.log_end());
