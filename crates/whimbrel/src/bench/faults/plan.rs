@@ -11,6 +11,7 @@ pub const GRAMMAR: &str = "\
 ACTION VICTIM at TIME [for TIME]
   ACTION   kill | freeze | stop | restart | cut
   VICTIM   broker N | leader [of TOPIC] | follower [of TOPIC] | controller | zookeeper N
+  restart  may be of all: restart brokers at TIME, one after the other, each when all replicas are in sync
   cut      needs who it is cut off from: cut VICTIM from all | brokers | zookeeper | clients at TIME [for TIME]
   TIME     500ms, 5s, 1m; `at` counts from the beginning of the measured part
 examples: kill broker 1 at 5s for 3s · freeze leader at 10s for 4s · cut broker 2 from all at 5s for 5s";
@@ -46,6 +47,8 @@ pub enum Action {
 pub enum Victim {
     /// By its number, from 1 on.
     Broker(usize),
+    /// All of them, one after the other; only to be restarted.
+    Brokers,
     /// The leader of partition 0; of the first topic by name if none is named.
     Leader(Option<String>),
     /// The first follower in sync of partition 0.
@@ -118,7 +121,11 @@ fn parse(words: &[&str]) -> Result<FaultPlan, String> {
         ("restart", _) => Action::Restart,
         (other, _) => return Err(format!("\"{other}\" is no action")),
     };
-    Ok(FaultPlan { action, victim: parse_victim(victim)?, at, lasts })
+    let victim = parse_victim(victim)?;
+    if victim == Victim::Brokers && action != Action::Restart {
+        return Err("all brokers can only be restarted, one after the other".into());
+    }
+    Ok(FaultPlan { action, victim, at, lasts })
 }
 
 /// What stands before and behind a word.
@@ -139,6 +146,7 @@ fn parse_victim(words: &[&str]) -> Result<Victim, String> {
     };
     match words {
         ["broker", text] => Ok(Victim::Broker(number(text)?)),
+        ["brokers"] => Ok(Victim::Brokers),
         ["zookeeper", text] => Ok(Victim::Zookeeper(number(text)?)),
         ["keeper"] => Ok(Victim::Zookeeper(1)),
         ["controller"] => Ok(Victim::Controller),
@@ -190,6 +198,7 @@ impl fmt::Display for Victim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Broker(number) => write!(f, "broker {number}"),
+            Self::Brokers => f.write_str("brokers"),
             Self::Leader(None) => f.write_str("leader"),
             Self::Leader(Some(topic)) => write!(f, "leader of {topic}"),
             Self::Follower(None) => f.write_str("follower"),
@@ -225,6 +234,7 @@ mod tests {
             "cut broker 2 from all at 5s for 1s 500ms",
             "cut leader of t from clients at 0s",
             "kill zookeeper 1 at 3s",
+            "restart brokers at 3s",
         ] {
             let plan: FaultPlan = text.parse().unwrap();
             assert_eq!(plan.to_string(), text);
@@ -249,6 +259,7 @@ mod tests {
             ("kill broker one at 5s", "no number from 1 on"),
             ("shoot broker 1 at 5s", "\"shoot\" is no action"),
             ("kill all at 5s", "\"all\" is no victim"),
+            ("kill brokers at 5s", "only be restarted"),
             ("cut broker 1 at 5s", "whom it is cut off from"),
             ("cut broker 1 from life at 5s", "nobody is cut off from \"life\""),
             ("kill broker 1 from all at 5s", "only a cut"),

@@ -12,7 +12,7 @@ use whimbrel_wire::DescribeClusterRequest;
 use super::server::Serves;
 
 /// A server that answers later is taken for one that does not.
-const ANSWER_WAIT: Duration = Duration::from_secs(1);
+pub const ANSWER_WAIT: Duration = Duration::from_secs(1);
 /// In DescribeCluster: controllers, not brokers (KIP-919).
 const CONTROLLERS: i8 = 2;
 
@@ -26,14 +26,16 @@ impl Asking {
         Ok(Self { runtime: tokio::runtime::Builder::new_current_thread().enable_all().build()? })
     }
 
-    /// Whether a server answers.
-    pub fn is_served(&self, serves: &Serves) -> bool {
+    /// Whether a server answers within `wait`.
+    pub fn is_served(&self, serves: &Serves, wait: Duration) -> bool {
         match serves {
             Serves::Kafka(address) => {
-                self.runtime.block_on(Connection::connect(&address.to_string(), &connection())).is_ok()
+                self.runtime.block_on(Connection::connect(&address.to_string(), &connection(wait))).is_ok()
             }
             // A server without a majority behind it answers, but not with its mode.
-            Serves::ZooKeeper(address) => four_letter_word(*address, "srvr").is_ok_and(|said| said.contains("Mode:")),
+            Serves::ZooKeeper(address) => {
+                four_letter_word(*address, "srvr", wait).is_ok_and(|said| said.contains("Mode:"))
+            }
         }
     }
 
@@ -43,7 +45,7 @@ impl Asking {
     /// No broker answers.
     pub fn metadata(&self, bootstrap: &str, topics: Option<&[&str]>) -> anyhow::Result<Metadata> {
         let mut options = ClusterOptions::new(bootstrap);
-        options.connection = connection();
+        options.connection = connection(ANSWER_WAIT);
         options.retry_for = ANSWER_WAIT;
         let cluster = Cluster::new(options);
         let metadata = self.runtime.block_on(cluster.refresh(topics, false))?;
@@ -74,7 +76,7 @@ impl Asking {
     pub fn quorum_leader(&self, controllers: &[String]) -> anyhow::Result<i32> {
         let leader = |address: &String| {
             self.runtime.block_on(async {
-                let connection = Connection::connect(address, &connection()).await.ok()?;
+                let connection = Connection::connect(address, &connection(ANSWER_WAIT)).await.ok()?;
                 let request = DescribeClusterRequest { endpoint_type: CONTROLLERS, ..Default::default() };
                 let id = connection.call(request).await.ok()?.controller_id;
                 (0 <= id).then_some(id)
@@ -84,14 +86,14 @@ impl Asking {
     }
 }
 
-fn connection() -> ConnectionOptions {
-    ConnectionOptions { connect_timeout: ANSWER_WAIT, request_timeout: ANSWER_WAIT, ..ConnectionOptions::default() }
+fn connection(wait: Duration) -> ConnectionOptions {
+    ConnectionOptions { connect_timeout: wait, request_timeout: wait, ..ConnectionOptions::default() }
 }
 
 /// What a ZooKeeper server answers to one of its four-letter commands.
-fn four_letter_word(address: SocketAddr, word: &str) -> std::io::Result<String> {
-    let mut connection = TcpStream::connect_timeout(&address, ANSWER_WAIT)?;
-    connection.set_read_timeout(Some(ANSWER_WAIT))?;
+fn four_letter_word(address: SocketAddr, word: &str, wait: Duration) -> std::io::Result<String> {
+    let mut connection = TcpStream::connect_timeout(&address, wait)?;
+    connection.set_read_timeout(Some(wait))?;
     connection.write_all(word.as_bytes())?;
     let mut answer = String::new();
     connection.read_to_string(&mut answer)?;

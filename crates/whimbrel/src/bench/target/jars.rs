@@ -10,8 +10,8 @@ use anyhow::Context;
 use super::spec::is_without_zookeeper;
 
 const COPY_DEPENDENCIES: &str = "org.apache.maven.plugins:maven-dependency-plugin:2.8:copy-dependencies";
-/// Maven's says too much for an error.
-const OUTPUT_LINES: usize = 10;
+/// Lines of what Maven says that make an error; the others are advice about Maven.
+const OUTPUT_LINES: usize = 2;
 
 /// A folder of jars that belong together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,8 +95,11 @@ fn run_maven(version: &str, folder: &Path) -> anyhow::Result<()> {
         done => done?,
     };
     let said = [done.stdout, done.stderr].concat();
-    let said: Vec<_> = said.split(|byte| *byte == b'\n').take(OUTPUT_LINES).map(String::from_utf8_lossy).collect();
-    anyhow::ensure!(done.status.success(), "Maven does not fetch Kafka {version}:\n{}", said.join("\n"));
+    let said = String::from_utf8_lossy(&said);
+    let errors =
+        said.lines().filter_map(|line| Some(line.split_once("[ERROR] ")?.1.trim())).filter(|line| !line.is_empty());
+    let errors: Vec<&str> = errors.take(OUTPUT_LINES).collect();
+    anyhow::ensure!(done.status.success(), "Maven does not fetch Kafka {version}: {}", errors.join("\n"));
     Ok(())
 }
 

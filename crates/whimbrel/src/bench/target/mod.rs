@@ -27,7 +27,7 @@ use anyhow::Context;
 use super::cost::Roster;
 use super::result::System;
 
-use asking::Asking;
+use asking::{ANSWER_WAIT, Asking};
 use folder::Folder;
 use layout::Layout;
 use network::Network;
@@ -38,6 +38,8 @@ pub use spec::{Coordination, KAFKA_VERSION, Kind, TargetSpec, default_data};
 
 /// How long a server has until it serves. A JVM on a busy machine needs half of it.
 const START_WAIT: Duration = Duration::from_secs(90);
+/// An answer that may keep other faults waiting.
+const SHORT_ANSWER_WAIT: Duration = Duration::from_millis(200);
 /// Pause between two looks at a server that starts: short beside what the fastest takes.
 const LOOK_INTERVAL: Duration = Duration::from_millis(5);
 
@@ -184,7 +186,14 @@ impl Drop for Target {
     }
 }
 
-/// What faults need of a target. A broker or ZooKeeper server is named by its place in its list.
+/// Names a server by its place in its list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Place {
+    Broker(usize),
+    Coordination(usize),
+}
+
+/// What faults need of a target.
 impl Target {
     pub(super) fn is_ours(&self) -> bool {
         !self.brokers.is_empty()
@@ -202,12 +211,20 @@ impl Target {
         self.coordination.len()
     }
 
-    pub(super) fn broker(&mut self, index: usize) -> Option<&mut Server> {
-        self.brokers.get_mut(index)
+    pub(super) fn server(&mut self, place: Place) -> Option<&mut Server> {
+        match place {
+            Place::Broker(index) => self.brokers.get_mut(index),
+            Place::Coordination(index) => self.coordination.get_mut(index),
+        }
     }
 
-    pub(super) fn coordinator(&mut self, index: usize) -> Option<&mut Server> {
-        self.coordination.get_mut(index)
+    /// Whether a server answers without delay.
+    pub(super) fn does_serve(&self, place: Place) -> bool {
+        let server = match place {
+            Place::Broker(index) => self.brokers.get(index),
+            Place::Coordination(index) => self.coordination.get(index),
+        };
+        server.is_some_and(|server| self.asking.is_served(server.serves(), SHORT_ANSWER_WAIT))
     }
 
     /// The broker numbers of a partition's leader and followers; the first topic by name when none is named.
@@ -252,14 +269,14 @@ impl Target {
     /// # Errors
     /// The rules of the kernel cannot be changed.
     pub(super) fn set_cut(&self, server: &server::Site, hosts: &[IpAddr], is_cut: bool) -> anyhow::Result<()> {
-        hosts.iter().try_for_each(|host| self.network.set_cut(server, *host, is_cut))
+        self.network.set_cut(server, hosts, is_cut)
     }
 
     /// Whether every server runs and answers, and every broker knows of all others and of a controller.
     pub(super) fn is_whole(&mut self) -> bool {
         let asking = &self.asking;
         let mut servers = self.coordination.iter_mut().chain(&mut self.brokers);
-        if !servers.all(|server| server.is_running() && asking.is_served(server.serves())) {
+        if !servers.all(|server| server.is_running() && asking.is_served(server.serves(), ANSWER_WAIT)) {
             return false;
         }
         let knows_all = |address| {
@@ -269,6 +286,16 @@ impl Target {
         // Each is asked: the one that was down longest is the last to know.
         self.bootstrap.split(',').all(knows_all)
     }
+
+    /// Whether it is whole, and every replica of every partition is in sync.
+    pub(super) fn is_settled(&mut self) -> bool {
+        if !self.is_whole() {
+            return false;
+        }
+        let Ok(metadata) = self.asking.metadata(&self.bootstrap, None) else { return false };
+        let mut partitions = metadata.topics.values().flat_map(|topic| &topic.partitions);
+        partitions.all(|partition| 0 <= partition.leader && partition.in_sync.len() == partition.replicas.len())
+    }
 }
 
 /// Returns when a server answers.
@@ -277,7 +304,7 @@ fn wait_until_serving(server: &mut Server, asking: &Asking, deadline: Instant) -
         if let Some(death) = server.take_death() {
             anyhow::bail!(death);
         }
-        if asking.is_served(server.serves()) {
+        if asking.is_served(server.serves(), ANSWER_WAIT) {
             return Ok(());
         }
         anyhow::ensure!(Instant::now() < deadline, "{} does not serve in time: {}", server.name(), server.log_end());

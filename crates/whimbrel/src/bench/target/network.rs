@@ -1,11 +1,11 @@
 //! Where servers run: all on loopback, or each in a network namespace of its own, on one bridge.
 //!
 //! In namespaces a server can be cut off from others: packets are dropped where they arrive and where they leave, so
-//! that nobody is told, as when a cable is out. That needs root, `ip` and `iptables`. Latencies over the bridge are not
+//! that nobody is told, as when a cable is out. That needs root, `ip` and `iptables-restore`. Latencies over the bridge are not
 //! those of loopback.
 
 use std::ffi::OsString;
-use std::io;
+use std::io::Write;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Command, Stdio};
 
@@ -89,19 +89,16 @@ impl Network {
         matches!(self, Self::Namespaces(_))
     }
 
-    /// Stops what goes between a server and a host, or lets it through again.
+    /// Stops every packet between a server and some hosts, or lets them through again: for all of them at once.
     ///
     /// # Errors
     /// Servers are on loopback, or the kernel's rules cannot be changed.
-    pub fn set_cut(&self, site: &Site, host: IpAddr, is_cut: bool) -> anyhow::Result<()> {
+    pub fn set_cut(&self, site: &Site, hosts: &[IpAddr], is_cut: bool) -> anyhow::Result<()> {
         anyhow::ensure!(self.can_cut(), "servers on loopback cannot be cut off");
-        let (change, host) = (if is_cut { "-A" } else { "-D" }, host.to_string());
-        for rule in [["INPUT", "-s", &host], ["OUTPUT", "-d", &host]] {
-            // -w: two processes that change rules at once wait for each other.
-            let words = [&["iptables", "-w", "10", change][..], &rule, &["-j", "DROP"]].concat();
-            run_in(site, &words)?;
-        }
-        Ok(())
+        let change = if is_cut { "-A" } else { "-D" };
+        let rules =
+            hosts.iter().map(|host| format!("{change} INPUT -s {host} -j DROP\n{change} OUTPUT -d {host} -j DROP\n"));
+        change_rules(site, &rules.collect::<String>())
     }
 }
 
@@ -123,7 +120,7 @@ impl Namespaces {
         run(&["ip", "link", "set", &bridge, "up"])?;
         // Whether rules can be made is to be known now, not when the first cut is due.
         let probe = namespaces.site()?;
-        run_in(&probe, &["iptables", "-w", "10", "-L", "INPUT", "-n"])?;
+        change_rules(&probe, "")?;
         Ok(namespaces)
     }
 
@@ -192,7 +189,7 @@ fn make_bridge() -> anyhow::Result<u8> {
 
 /// Removes what a bench left behind that was killed: its process id is in the names.
 fn remove_leftovers() -> anyhow::Result<()> {
-    for line in run_for_output(&["ip", "netns", "list"])?.lines() {
+    for line in run_with_input(&["ip", "netns", "list"], "")?.lines() {
         let name = line.split_whitespace().next().unwrap_or_default();
         let Some((pid, rest)) = name.strip_prefix(NAME_PREFIX).and_then(|rest| rest.split_once('-')) else { continue };
         if std::path::Path::new("/proc").join(pid).exists() {
@@ -207,20 +204,30 @@ fn remove_leftovers() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Adds and deletes rules of a site, all at once.
+fn change_rules(site: &Site, rules: &str) -> anyhow::Result<()> {
+    let prefix = site.prefix.iter().filter_map(|word| word.to_str());
+    // -w: two processes that change rules at once wait for each other.
+    let words: Vec<&str> = prefix.chain(["iptables-restore", "--noflush", "-w", "10"]).collect();
+    run_with_input(&words, &format!("*filter\n{rules}COMMIT\n")).map(drop)
+}
+
 fn run(words: &[&str]) -> anyhow::Result<()> {
-    run_for_output(words).map(drop)
+    run_with_input(words, "").map(drop)
 }
 
-fn run_in(site: &Site, words: &[&str]) -> anyhow::Result<()> {
-    let prefix: Vec<&str> = site.prefix.iter().filter_map(|word| word.to_str()).collect();
-    run(&[&prefix, words].concat())
-}
-
-fn run_for_output(words: &[&str]) -> anyhow::Result<String> {
+/// What the command writes to its standard output.
+fn run_with_input(words: &[&str], input: &str) -> anyhow::Result<String> {
     let line = words.join(" ");
     let (program, arguments) = words.split_first().context("no command")?;
-    let done = Command::new(program).args(arguments).stdin(Stdio::null()).output();
-    let done = done.map_err(|error: io::Error| anyhow::anyhow!("`{line}` cannot be run: {error}"))?;
+    let mut command = Command::new(program);
+    let output = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let done = output.spawn().and_then(|mut process| {
+        // Shorter than what a pipe holds; closed when it is written.
+        process.stdin.take().map_or(Ok(()), |mut stdin| stdin.write_all(input.as_bytes()))?;
+        process.wait_with_output()
+    });
+    let done = done.map_err(|error| anyhow::anyhow!("`{line}` cannot be run: {error}"))?;
     let said = String::from_utf8_lossy(&done.stderr);
     anyhow::ensure!(done.status.success(), "`{line}`: {}", said.trim());
     Ok(String::from_utf8_lossy(&done.stdout).into_owned())
