@@ -10,6 +10,7 @@ use std::fmt::Write;
 use super::escape::Escaped;
 use super::model::Results;
 use super::plots;
+use super::plots::latency::Until;
 use super::svg::{Figure, STYLE, system_class};
 
 const PAGE_STYLE: &str = include_str!("page.css");
@@ -90,14 +91,15 @@ fn sections(results: &Results<'_>) -> Vec<Section> {
             "Latency by percentile",
             "From the intended time of sending, so that a record that had to wait counts its wait. All rounds together. \
              Each step to the right is one more nine; the dot is the slowest record. All plots share one scale.",
-            plots_with_key(results, &plots::latency::figures(results)),
+            percentiles(results),
         ),
         Section::new(
             "time",
             "Over time",
-            "Above: records acknowledged per second. Below: latency, thick the p99 of acknowledgement, thin its p50, \
-             dotted the p99 end to end. The round in the middle, others pale. Red bands: faults, as long as they lasted; \
-             red ticks: windows with errors; grey: warm-up, not counted.",
+            "Above: records acknowledged per second, pale in the other rounds. Below: latency; thick the p99 to the \
+             acknowledgement, thin its p50, dotted the p99 end to end. Each system by its round in the middle, apart \
+             where there were faults. Red bands: faults, as long as they lasted; red ticks: windows with errors; grey: \
+             warm-up, not counted.",
             plots_with_key(results, &plots::time::figures(results)),
         ),
         uptime::section(results),
@@ -106,6 +108,18 @@ fn sections(results: &Results<'_>) -> Vec<Section> {
         checks::generator(results),
         setup::section(results),
     ]
+}
+
+fn percentiles(results: &Results<'_>) -> String {
+    let figures = plots::latency::figures(results);
+    let mut text = String::new();
+    for until in Until::BOTH {
+        let of: Vec<&Figure> = figures.iter().filter(|(of, _)| *of == until).map(|(_, figure)| figure).collect();
+        if !of.is_empty() {
+            let _ = write!(text, "<h3>{}</h3>{}", until.title(), plots_with_key(results, of));
+        }
+    }
+    text
 }
 
 fn matrix(results: &Results<'_>) -> Section {
@@ -131,14 +145,16 @@ fn cost(results: &Results<'_>) -> Section {
 }
 
 /// Plots side by side where there is room, under the key to their colours.
-fn plots_with_key(results: &Results<'_>, figures: &[Figure]) -> String {
-    if figures.is_empty() {
+fn plots_with_key<'f>(results: &Results<'_>, figures: impl IntoIterator<Item = &'f Figure>) -> String {
+    let mut figures = figures.into_iter().peekable();
+    if figures.peek().is_none() {
         return String::new();
     }
     let mut text = system_key(results);
     text.push_str("<div class=\"plots\">");
     for figure in figures {
-        let _ = write!(text, "<figure><figcaption>{}</figcaption>{}</figure>", Escaped(&figure.title), figure.inline());
+        let _ =
+            write!(text, "<figure><figcaption>{}</figcaption>{}</figure>", Escaped(&figure.caption), figure.inline());
     }
     text.push_str("</div>");
     text

@@ -54,21 +54,22 @@ fn ratios(results: &Results<'_>) -> String {
         let _ = write!(rows, "<tr>{}{cells}</tr>", row_header(results, system));
     }
     let heads: String = RATIOS.iter().map(|metric| format!("<th scope=\"col\">{}</th>", metric.title)).collect();
-    let caption = format!(
-        "Times as much as <span class=\"name {}\">{}</span>: in the middle, and from the least to the most of all points",
+    let title = format!(
+        "<h3>Ratios to <span class=\"name {}\">{}</span>: median of the points, and the range</h3>",
         system_class(0),
         Escaped(results.label(0))
     );
-    scrolling(
-        "Ratios",
-        &format!(
-            "<table class=\"ratios\"><caption>{caption}</caption><thead><tr><td></td>{heads}</tr></thead><tbody>{rows}</tbody></table>"
-        ),
-    )
+    let table =
+        format!("<table class=\"ratios\"><thead><tr><td></td>{heads}</tr></thead><tbody>{rows}</tbody></table>");
+    title + &scrolling("Ratios", &table)
 }
 
 fn ratio_range(results: &Results<'_>, system: usize, metric: &Metric) -> String {
     let of = |point: &PointResults<'_>| {
+        // Where the rate was given, both have it.
+        if metric.key == metric::RECORDS_IN.key && point.workload.rate.is_some() {
+            return None;
+        }
         let (base, other) = (point.spread(0, metric)?.median, point.spread(system, metric)?.median);
         (0.0 < base).then(|| other / base)
     };

@@ -11,8 +11,8 @@ const WIDTH: f64 = 420.0;
 const LEFT: f64 = 128.0;
 /// Right of the bars, for their values.
 const RIGHT: f64 = 86.0;
-const BAR: f64 = 10.0;
-const BETWEEN: f64 = 9.0;
+const BAR: f64 = 12.0;
+const BETWEEN: f64 = 8.0;
 const TOP: f64 = 6.0;
 
 /// One plot for each kind of cost that was measured anywhere above zero.
@@ -50,6 +50,7 @@ fn figure(results: &Results<'_>, metric: &Metric) -> Option<Figure> {
     canvas.line("axis", (LEFT, TOP - 3.0), (LEFT, y - BETWEEN + 3.0));
     Some(Figure {
         name: format!("cost-{}", slug(metric.key)),
+        caption: metric.title.to_owned(),
         title: metric.title.to_owned(),
         desc: format!("Medians over rounds, with the range. At most {}.", metric.show(highest)),
         width: WIDTH,
@@ -67,5 +68,5 @@ fn bar(canvas: &mut Canvas, y: f64, class: &str, spread: &Spread, scale: &Scale,
         let middle = y + (BAR - 1.5) / 2.0;
         canvas.line("whisker", (scale.at(spread.min), middle), (scale.at(spread.max), middle));
     }
-    canvas.text("value", (scale.at(spread.max) + 5.0, y + BAR - 1.0), Anchor::Start, value);
+    canvas.text("value", (scale.at(spread.max) + 5.0, y + BAR - 2.0), Anchor::Start, value);
 }

@@ -188,7 +188,7 @@ fn figure(
         canvas.text("tick", (x, bottom + 15.0), Anchor::Middle, &fit(&describe::rate(*rate), width, 1.0));
     }
     let desc = format!("Record sizes by rates. {}.", described.join("; "));
-    Figure { name, title, desc, width: WIDTH, height: bottom + 22.0, canvas, key, cursor: None }
+    Figure { name, caption: title.clone(), title, desc, width: WIDTH, height: bottom + 22.0, canvas, key, cursor: None }
 }
 
 fn draw_cell(canvas: &mut Canvas, place: (f64, f64), width: f64, cell: Option<Cell>, at: &str) -> String {

@@ -22,7 +22,7 @@ const TICKS: usize = 5;
 /// All plots of a page.
 pub fn all(results: &Results<'_>) -> Vec<Figure> {
     let mut figures = heat::figures(results).into_iter().flat_map(|facet| facet.figures).collect::<Vec<_>>();
-    figures.extend(latency::figures(results));
+    figures.extend(latency::figures(results).into_iter().map(|(_, figure)| figure));
     figures.extend(time::figures(results));
     figures.extend(bars::figures(results));
     figures.extend(uptime::figures(results));

@@ -56,6 +56,7 @@ fn figure(results: &Results<'_>, index: usize, system: usize, point: &Point, upt
     };
     Figure {
         name: format!("uptime-{}-{}-{system}", index + 1, slug(&point.name)),
+        caption: format!("{}: {}{of}", point.name, results.label(system)),
         title: format!("{}: {}{of}", point.name, results.label(system)),
         desc: format!(
             "Availability of {} partitions over time, produce above consume; gaps are left out of the strips.",

@@ -98,7 +98,9 @@ impl Canvas {
 pub struct Figure {
     /// Tells it from all others of a page; letters, digits and dashes.
     pub name: String,
-    /// Above it.
+    /// Above it, where it stands among others of its kind.
+    pub caption: String,
+    /// What it is, all by itself.
     pub title: String,
     /// What it shows, for those who do not see it.
     pub desc: String,
