@@ -96,7 +96,7 @@ def whole_page(browser, page):
     assert len(ids) == len(set(ids)), sorted(name for name in ids if ids.count(name) > 1)
     text = browser.evaluate("document.body.innerText")
     for expected in ("37 acknowledged records were lost", "4 records were stored twice", "The load generator was the bottleneck",
-                     "whimbrel bench run --scenario paper", "loopback copy GB/s", "broker 1 killed", "request timed out"):
+                     "whimbrel bench run --scenario paper", "loopback copy 5.31 GB/s", "10 k/s, 1 KiB", "broker 1 killed", "request timed out"):
         assert expected in text, f"{expected!r} is not on the page"
     counts = browser.evaluate("""Object.fromEntries(['matrix', 'percentiles', 'time', 'uptime', 'cost'].map(
         (id) => [id, document.querySelectorAll(`#${id} figure svg`).length]))""")
@@ -199,7 +199,7 @@ def empty(point):
 
 
 def six_systems(lines):
-    points = [line for line in lines if line["kind"] == "point" and line["name"].startswith("100 B")]
+    points = [line for line in lines if line["kind"] == "point" and line["workload"]["record_bytes"] == 100]
     for index, name in enumerate(("whimbrel", "kafka", "whimbrel", "kafka", "10.0.0.1:9092,10.0.0.2:9092,10.0.0.3:9092", "another")):
         for point in points:
             if point["system"]["name"] == "kafka":

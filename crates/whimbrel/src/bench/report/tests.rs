@@ -8,6 +8,7 @@ use super::svg::{fit, slug};
 use super::units::{Unit, ratio, scaled};
 use super::*;
 use crate::bench::result::{Latency, Point};
+use crate::bench::workload::Workload;
 
 fn point(us: u64) -> Point {
     sample::point("p", &sample::system("whimbrel", "0.1.0"), 1, us)
@@ -108,6 +109,43 @@ fn systems_are_called_by_what_tells_them_apart() {
         [sample::system("whimbrel", "0.1.0"), sample::system("kafka", "3.9.2"), tuned, sample::system("h:1", "")];
     let labels = model::labels(&systems.iter().collect::<Vec<_>>());
     assert_eq!(labels, ["Whimbrel 0.1.0", "Kafka 3.9.2, defaults", "Kafka 3.9.2, num.io.threads=2", "h:1"]);
+}
+
+#[test]
+fn points_are_called_by_what_they_ask_for() {
+    let workload = Workload { record_bytes: 1024, rate: None, partitions: 1000, ..Workload::default() };
+    let label = |name| describe::label(name, &workload);
+    assert_eq!(
+        label("kill leader rate=max record_bytes=1024 partitions=1000"),
+        "kill leader, max, 1 KiB, 1,000 partitions"
+    );
+    assert_eq!(label("onerror=alert(1) x"), "onerror=alert(1) x");
+    assert_eq!(label(""), "unnamed");
+}
+
+#[test]
+fn what_varies_alone_is_plotted_against() {
+    let with = |partitions| {
+        let mut of = point(100);
+        (of.name, of.workload.partitions) = (format!("partitions={partitions}"), partitions);
+        line(of)
+    };
+    let names = |lines: &[Line]| svgs(lines).into_iter().map(|(name, _)| name).collect::<BTreeSet<_>>();
+    let sweep = names(&[with(1), with(10), with(100)]);
+    assert!(sweep.contains("sweep-1-partitions-ack_p99_us.svg"), "{sweep:?}");
+    assert!(!names(&[with(1), with(10)]).iter().any(|name| name.starts_with("sweep")), "two are no sweep");
+}
+
+#[test]
+fn many_points_are_folded_and_their_costs_put_together() {
+    let points = (1..=60).map(|size| {
+        let mut of = point(100);
+        (of.name, of.workload.record_bytes) = (format!("record_bytes={size}"), size);
+        line(of)
+    });
+    let page = html(&points.collect::<Vec<_>>());
+    assert!(page.contains("<summary>20 more points</summary>") && page.contains("<summary>36 more</summary>"));
+    assert!(page.contains("A bar stands for all record sizes and rates"));
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn verified_points(results: &Results<'_>, points: &[&PointResults<'_>]) -> Strin
     }
     table.push_str("</tr></thead>");
     for point in points {
-        let _ = write!(table, "<tbody>{}", point_header(point.name, 7, ""));
+        let _ = write!(table, "<tbody>{}", point_header(&point.label, 7, ""));
         for (system, rounds) in point.measured() {
             let _ = write!(table, "<tr>{}{}</tr>", row_header(results, system), verified(point, rounds));
         }
@@ -199,7 +199,7 @@ fn kept_up_points(results: &Results<'_>, points: &[&PointResults<'_>]) -> String
     }
     table.push_str("<th scope=\"col\" class=\"text\">kept up</th></tr></thead>");
     for point in points {
-        let _ = write!(table, "<tbody>{}", point_header(point.name, 6, ""));
+        let _ = write!(table, "<tbody>{}", point_header(&point.label, 6, ""));
         for (system, rounds) in point.measured() {
             let _ = write!(table, "<tr>{}{}</tr>", row_header(results, system), kept_up(rounds));
         }

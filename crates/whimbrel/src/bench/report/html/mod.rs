@@ -14,6 +14,8 @@ use super::plots::latency::Until;
 use super::svg::{Figure, STYLE, system_class};
 
 const PAGE_STYLE: &str = include_str!("page.css");
+/// Plots of one kind that are looked at without being asked for.
+const PLOTS_MAX: usize = 24;
 const SCRIPT: &str = include_str!("page.js");
 
 /// A part of the page.
@@ -86,6 +88,7 @@ fn sections(results: &Results<'_>) -> Vec<Section> {
     vec![
         summary::section(results),
         matrix(results),
+        sweeps(results),
         Section::new(
             "percentiles",
             "Latency by percentile",
@@ -135,29 +138,52 @@ fn matrix(results: &Results<'_>) -> Section {
     Section::new("matrix", "Sizes and rates", note, content)
 }
 
+fn sweeps(results: &Results<'_>) -> Section {
+    let mut content = String::new();
+    for sweep in plots::sweep::figures(results) {
+        let _ = write!(content, "<h3>{}</h3>{}", Escaped(&sweep.title), plots_with_key(results, &sweep.figures));
+    }
+    let note = "Figures against what else was varied while all the rest stayed the same: medians over rounds, the fine \
+                line from the least to the most. Both axes are logarithmic.";
+    Section::new("sweeps", "By what was varied", note, content)
+}
+
 fn cost(results: &Results<'_>) -> Section {
     let bars = plots_with_key(results, &plots::bars::figures(results));
     let content = if bars.is_empty() { bars } else { bars + &summary::processes(results) };
-    let note = "Of all processes under test together; medians over rounds, the fine line from the least to the most. The \
-                whole CPU time is divided once by what came in and once by what went out. A tmpfs counts no bytes as \
-                written.";
+    let each = if plots::bars::are_grouped(results) {
+        "A bar stands for all record sizes and rates of what it names."
+    } else {
+        "Medians over rounds."
+    };
+    let note = format!(
+        "Of all processes under test together. {each} The fine line goes from the least to the most. The whole CPU time is \
+         divided once by what came in and once by what went out. A tmpfs counts no bytes as written."
+    );
     Section::new("cost", "Cost", note, content)
 }
 
-/// Plots side by side where there is room, under the key to their colours.
+/// Plots side by side where there is room, under the key to their colours; of many all but the first are folded.
 fn plots_with_key<'f>(results: &Results<'_>, figures: impl IntoIterator<Item = &'f Figure>) -> String {
-    let mut figures = figures.into_iter().peekable();
-    if figures.peek().is_none() {
+    let figures: Vec<&Figure> = figures.into_iter().collect();
+    let (shown, folded) = figures.split_at(figures.len().min(PLOTS_MAX));
+    if shown.is_empty() {
         return String::new();
     }
-    let mut text = system_key(results);
-    text.push_str("<div class=\"plots\">");
-    for figure in figures {
-        let _ =
-            write!(text, "<figure><figcaption>{}</figcaption>{}</figure>", Escaped(&figure.caption), figure.inline());
+    let mut text = system_key(results) + &side_by_side(shown);
+    if !folded.is_empty() {
+        let _ = write!(text, "<details><summary>{} more</summary>{}</details>", folded.len(), side_by_side(folded));
     }
-    text.push_str("</div>");
     text
+}
+
+fn side_by_side(figures: &[&Figure]) -> String {
+    let mut text = String::from("<div class=\"plots\">");
+    for figure in figures {
+        let caption = Escaped(&figure.caption);
+        let _ = write!(text, "<figure><figcaption>{caption}</figcaption>{}</figure>", figure.inline());
+    }
+    text + "</div>"
 }
 
 fn system_key(results: &Results<'_>) -> String {

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{Section, point_header, row_header, scrolling};
+use super::{Section, point_header, row_header, scrolling, setup};
 use crate::bench::report::escape::Escaped;
 use crate::bench::report::metric::{self, Metric};
 use crate::bench::report::model::{PointResults, Results};
@@ -25,6 +25,9 @@ const COLUMNS: [Metric; 10] = [
     metric::MEMORY,
 ];
 
+/// Points that are looked at without being asked for.
+const POINTS_MAX: usize = 40;
+
 /// What the ratios at the top are about.
 const RATIOS: [Metric; 5] = [metric::RECORDS_IN, metric::ACK_P99, metric::END_P99, metric::CPU_IN, metric::MEMORY];
 
@@ -36,10 +39,21 @@ pub fn section(results: &Results<'_>) -> Section {
         0 | 1 => "One round: how much the figures vary by chance is not known.".to_owned(),
         rounds => format!("Medians of up to {rounds} rounds; below each, from the least to the most."),
     };
-    let note =
-        format!("{rounds} Latencies count from the intended time of sending. † The load generator was the bottleneck.");
-    let content = ratios(results) + &scrolling("All points", &table(results));
+    let is_late = results.points.iter().any(|point| !mark(point).is_empty());
+    let late = if is_late { " † The load generator was the bottleneck." } else { "" };
+    let note = format!("{rounds} Latencies count from the intended time of sending.{late}");
+    let content = limits(results) + &ratios(results) + &tables(results);
     Section::new("summary", "Summary", note, content).wide()
+}
+
+/// What the machine itself takes, so that a figure can be seen against it.
+fn limits(results: &Results<'_>) -> String {
+    let limits = results.runs.iter().flat_map(|run| &run.limits);
+    let limits = limits.map(|(name, value)| setup::limit(name, *value)).collect::<Vec<_>>();
+    if limits.is_empty() {
+        return String::new();
+    }
+    format!("<p class=\"limits\">The machine itself: {}.</p>", Escaped(&limits.join("; ")))
 }
 
 /// How every other system does against the first, over all points: the middle and the range of the ratios.
@@ -82,12 +96,22 @@ fn ratio_range(results: &Results<'_>, system: usize, metric: &Metric) -> String 
     }
 }
 
-fn table(results: &Results<'_>) -> String {
+fn tables(results: &Results<'_>) -> String {
+    let (shown, folded) = results.points.split_at(results.points.len().min(POINTS_MAX));
+    let mut text = scrolling("Points", &table(results, shown));
+    if !folded.is_empty() {
+        let table = scrolling("Further points", &table(results, folded));
+        let _ = write!(text, "<details><summary>{} more points</summary>{table}</details>", folded.len());
+    }
+    text
+}
+
+fn table(results: &Results<'_>, points: &[PointResults<'_>]) -> String {
     let heads: String = COLUMNS.iter().map(|metric| format!("<th scope=\"col\">{}</th>", metric.title)).collect();
     let mut text =
         format!("<table class=\"figures\"><thead><tr><td></td>{heads}<th scope=\"col\">lost</th></tr></thead>");
-    for point in &results.points {
-        let _ = write!(text, "<tbody>{}", point_header(point.name, COLUMNS.len() + 2, mark(point)));
+    for point in points {
+        let _ = write!(text, "<tbody>{}", point_header(&point.label, COLUMNS.len() + 2, mark(point)));
         for (system, _) in point.measured() {
             let cells: String = COLUMNS.iter().map(|metric| cell(point, system, metric)).collect();
             let _ = write!(text, "<tr>{}{cells}{}</tr>", row_header(results, system), lost(point, system));

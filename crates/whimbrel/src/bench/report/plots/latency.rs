@@ -55,7 +55,7 @@ pub fn figures(results: &Results<'_>) -> Vec<(Until, Figure)> {
     let all = plots.iter().flat_map(|(.., curves)| curves).flat_map(|(_, curve)| curve);
     let y = Scale::log(all.map(|(_, us)| *us), HEIGHT - BOTTOM, TOP);
     let figure = |(index, point, until, curves): &(usize, &PointResults<'_>, Until, Vec<(usize, Curve)>)| {
-        (*until, figure(results, *index, point.name, *until, curves, y))
+        (*until, figure(results, *index, &point.label, *until, curves, y))
     };
     plots.iter().map(figure).collect()
 }
@@ -89,6 +89,7 @@ fn figure(
         title: format!("{name}: {}", until.title()),
         desc: format!("Latency by percentile, both axes logarithmic. {}.", ends.join("; ")),
         width: WIDTH,
+        top: 0.0,
         height: HEIGHT,
         canvas,
         key: key(results, curves.iter().map(|(system, _)| *system)),

@@ -74,11 +74,11 @@ impl Subject<'_, '_> {
         let faults: Vec<&Fault> = faults.collect();
         let canvas = self.draw(systems, &faults, scales);
         let apart = if faults.is_empty() { "" } else { systems.first().map_or("", |system| results.label(*system)) };
-        let title = if apart.is_empty() { point.name.to_owned() } else { format!("{}: {apart}", point.name) };
+        let title = if apart.is_empty() { point.label.clone() } else { format!("{}: {apart}", point.label) };
         let named = faults.iter().map(|fault| format!("{} at {}", fault.what, seconds_label(fault.at_ms as f64)));
         let named = named.collect::<Vec<_>>().join("; ");
         Figure {
-            name: format!("time-{}-{}{}", index + 1, slug(point.name), suffix(systems)),
+            name: format!("time-{}-{}{}", index + 1, slug(&point.label), suffix(systems)),
             caption: title.clone(),
             title: format!("{title}, over time"),
             desc: format!(
@@ -86,6 +86,7 @@ impl Subject<'_, '_> {
                 if named.is_empty() { "none" } else { &named }
             ),
             width: WIDTH,
+            top: if faults.is_empty() { TOP - 20.0 } else { 0.0 },
             height: HEIGHT,
             canvas,
             key: key(results, systems.iter().copied()),
@@ -127,10 +128,10 @@ fn suffix(systems: &[usize]) -> String {
 
 fn draw_round(canvas: &mut Canvas, system: usize, windows: &[Window], scales: &Scales) {
     let class = system_class(system);
-    draw_values(canvas, &class, windows, scales, &scales.rate, rate);
+    draw_values(canvas, &format!("{class} solid"), windows, scales, &scales.rate, rate);
     let lines: [(&str, Read); 3] = [
         ("thin solid", |window| window.ack_p50_us),
-        ("", |window| window.ack_p99_us),
+        ("solid", |window| window.ack_p99_us),
         ("thin dotted", |window| window.end_to_end_p99_us),
     ];
     for (style, read) in lines {

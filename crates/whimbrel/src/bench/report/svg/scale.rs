@@ -49,6 +49,8 @@ impl Scale {
     /// Logarithmic over what is above zero, widened to 1, 2 or 5 times a power of ten.
     pub fn log(values: impl IntoIterator<Item = f64>, from: f64, to: f64) -> Self {
         let (low, high) = range(values.into_iter().filter(|value| 0.0 < *value)).unwrap_or((1.0, 10.0));
+        // What hardly varies runs through the middle, and does not look as if it did.
+        let (low, high) = if high < low * 1.5 { (low / 1.5, high * 1.5) } else { (low, high) };
         let low = steps_of_log(low.log10()).rev().find(|step| *step <= low).unwrap_or(low);
         let high = steps_of_log(high.log10()).find(|step| high <= *step).unwrap_or(high);
         let high = if low < high { high } else { low * 10.0 };
@@ -74,6 +76,16 @@ impl Scale {
             Kind::Nines => "nines",
         };
         format!("{kind} {:.4} {:.4} {:.1} {:.1}", self.low, self.high, self.from, self.to)
+    }
+
+    /// Values within the range that are round in a unit of `unit`.
+    pub fn ticks_in(&self, unit: f64, count: usize) -> Vec<f64> {
+        let shift = match self.kind {
+            Kind::Log => unit.log10(),
+            Kind::Linear | Kind::Nines => return self.ticks(count),
+        };
+        let in_units = Self { low: self.low - shift, high: self.high - shift, ..*self };
+        in_units.ticks(count).into_iter().map(|value| value * unit).collect()
     }
 
     /// Round values within the range, at most about `count`.
