@@ -79,7 +79,11 @@ class Browser:
         """Goes to a page and waits until it is loaded."""
         self.events = []
         self.call("Page.navigate", url=address)
-        while not any(event["method"] == "Page.loadEventFired" for event in self.events):
+        self.wait_for("Page.loadEventFired")
+
+    def wait_for(self, method):
+        """Until the browser has said it; a time-out of the socket is an error."""
+        while not any(event["method"] == method for event in self.events):
             self._receive()
 
     def evaluate(self, expression):

@@ -50,7 +50,9 @@ def main():
         for name, some in few.items():
             sparse = pages.make(name.replace(" ", "-"), some)
             check(f"a page of {name}", lambda: [layout(browser, sparse, width, False, None) for width in (1400, 390)])
+        check("a page of a sweep over partitions", lambda: swept(browser, pages.make("sweep", sweep(lines))))
         check("each plot is a file of its own", lambda: files(browser, pages))
+        check("faults that are planted are found", lambda: planted(browser, page))
 
 
 class Pages:
@@ -186,6 +188,57 @@ def files(browser, pages):
         quiet(browser, plot.as_uri())
         wide = browser.evaluate("Math.max(...[...document.querySelectorAll('text')].map((text) => text.getBBox().x + text.getBBox().width))")
         assert wide <= browser.evaluate("document.documentElement.viewBox.baseVal.width") + 2, (plot, wide)
+
+
+# What each check must find, and how it is brought about.
+PLANTED = {
+    "the page is": "document.querySelector('h1').style.width = '3000px'",
+    "beyond the edge": "document.querySelector('h1').style.marginLeft = '-99px'",
+    "text runs over": "document.querySelector('.lede').style.cssText = 'width: 60px; white-space: nowrap'",
+    "the section time is": "document.querySelector('#time').style.cssText = 'height: 5px; overflow: hidden'",
+    "has no marks": "document.querySelectorAll('#time figure svg [class*=s0], #time figure svg [class*=s1]').forEach((mark) => mark.remove())",
+    "no number in": "document.querySelector('#percentiles figure polyline').setAttribute('points', 'NaN,1')",
+    "outside the plot": "document.querySelector('#percentiles text').setAttribute('x', '-40')",
+    "lies over \"": "document.querySelectorAll('#percentiles figure text').forEach((text) => text.setAttribute('y', '50'))",
+    "contrast": "document.querySelector('.lede').style.color = '#bbb'",
+}
+
+
+def planted(browser, page):
+    for expected, plant in PLANTED.items():
+        show(browser, page)
+        browser.evaluate(plant)
+        wrong = browser.evaluate(INSPECT)
+        assert any(expected in line for line in wrong), f"{expected!r} is not among {wrong[:5]}"
+    for plant, event in {
+        "console.log('hello')": "Runtime.consoleAPICalled",
+        "fetch('http://127.0.0.1:1/').catch(() => 0); 0": "Log.entryAdded",
+        "setTimeout(() => alert(1)); 0": "Page.javascriptDialogOpening",
+    }.items():
+        show(browser, page)
+        browser.evaluate(plant)
+        browser.wait_for(event)
+        if "Dialog" in event:
+            browser.call("Page.handleJavaScriptDialog", accept=True)
+        try:
+            quiet(browser, page)
+        except AssertionError:
+            continue
+        raise RuntimeError(f"{plant!r} went unseen")
+
+
+def swept(browser, page):
+    layout(browser, page, 1400, False, None)
+    layout(browser, page, 390, True, None)
+    assert browser.evaluate("document.querySelectorAll('#sweeps figure svg').length") == 5
+
+
+def sweep(lines):
+    yield lines[0]
+    for line in lines:
+        if line["kind"] == "point" and line["name"] == "rate=10000 record_bytes=1024":
+            for partitions in (1, 10, 1000, 100_000):
+                yield line | {"name": f"partitions={partitions}", "workload": line["workload"] | {"partitions": partitions}}
 
 
 def empty(point):
