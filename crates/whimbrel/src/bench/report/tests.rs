@@ -185,6 +185,11 @@ fn scales_put_values_where_they_belong() {
     let log = Scale::log([30.0, 0.0, 4000.0], 0.0, 100.0);
     assert_eq!(log.ticks(4), [100.0, 1000.0], "from 20 to 5000");
     assert!((log.at(20.0) - 0.0).abs() < 1e-9 && (log.at(5000.0) - 100.0).abs() < 1e-9);
+    let bytes = Scale::log([1e7, 1.3e9], 0.0, 100.0);
+    assert_eq!(
+        bytes.binary_ticks(4).iter().map(|tick| Unit::Bytes.show(*tick)).collect::<Vec<_>>(),
+        ["16 MiB", "64 MiB", "256 MiB", "1 GiB"]
+    );
     let nines = Scale::nines(4.0, 0.0, 400.0);
     let places = [0.0, 0.9, 0.99, 0.999, 0.9999, 1.0].map(|quantile| nines.at(quantile).round());
     assert_eq!(places, [0.0, 100.0, 200.0, 300.0, 400.0, 400.0]);

@@ -38,8 +38,8 @@ fn key(results: &Results<'_>, systems: impl IntoIterator<Item = usize>) -> Vec<(
 
 /// Lines across the plot with their values at the left.
 fn value_axis(canvas: &mut Canvas, scale: &Scale, unit: Unit, ticks: usize) {
-    let round_in = if unit == Unit::Bytes { f64::from(1 << 20) } else { 1.0 };
-    for value in scale.ticks_in(round_in, ticks) {
+    let values = if unit == Unit::Bytes { scale.binary_ticks(ticks) } else { scale.ticks(ticks) };
+    for value in values {
         let y = scale.at(value);
         canvas.line("grid", (LEFT, y), (WIDTH - RIGHT, y));
         canvas.text("tick", (LEFT - 6.0, y + 4.0), Anchor::End, &axis_label(unit, value));

@@ -78,14 +78,13 @@ impl Scale {
         format!("{kind} {:.4} {:.4} {:.1} {:.1}", self.low, self.high, self.from, self.to)
     }
 
-    /// Values within the range that are round in a unit of `unit`.
-    pub fn ticks_in(&self, unit: f64, count: usize) -> Vec<f64> {
-        let shift = match self.kind {
-            Kind::Log => unit.log10(),
-            Kind::Linear | Kind::Nines => return self.ticks(count),
-        };
-        let in_units = Self { low: self.low - shift, high: self.high - shift, ..*self };
-        in_units.ticks(count).into_iter().map(|value| value * unit).collect()
+    /// Powers of two within the range of a logarithmic scale, as bytes are counted, at most `count`.
+    pub fn binary_ticks(&self, count: usize) -> Vec<f64> {
+        const POWERS_MAX: usize = 62;
+        let inside = |value: &f64| self.low - 1e-9 <= value.log10() && value.log10() <= self.high + 1e-9;
+        let powers = |step: usize| (0..=POWERS_MAX).step_by(step).map(|power| 2f64.powi(power as i32)).filter(inside);
+        let steps = [1, 2, 5, 10, 20].into_iter().map(|step| powers(step).collect::<Vec<_>>());
+        steps.into_iter().find(|ticks| ticks.len() <= count).unwrap_or_default()
     }
 
     /// Round values within the range, at most about `count`.
