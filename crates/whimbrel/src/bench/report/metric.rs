@@ -101,11 +101,11 @@ pub const END_P99: Metric = latency("end_to_end_p99_us", "end to end p99", end_t
 pub const END_P999: Metric = latency("end_to_end_p999_us", "end to end p99.9", end_to_end, 0.999);
 pub const END_P9999: Metric = latency("end_to_end_p9999_us", "end to end p99.99", end_to_end, 0.9999);
 pub const CPU_IN: Metric =
-    Metric::new("cpu_s_per_gb_in", "CPU per GB in", Unit::CpuSecondsPerGigabyte, Better::Lower, |point| {
+    Metric::new("cpu_s_per_gb_in", "CPU s per GB in", Unit::CpuSecondsPerGigabyte, Better::Lower, |point| {
         per_gigabyte(point, point.produced.bytes)
     });
 pub const CPU_OUT: Metric =
-    Metric::new("cpu_s_per_gb_out", "CPU per GB out", Unit::CpuSecondsPerGigabyte, Better::Lower, |point| {
+    Metric::new("cpu_s_per_gb_out", "CPU s per GB out", Unit::CpuSecondsPerGigabyte, Better::Lower, |point| {
         per_gigabyte(point, point.consumed.bytes)
     });
 pub const MEMORY: Metric = Metric::new("memory_peak_bytes", "peak memory", Unit::Bytes, Better::Lower, |point| {

@@ -144,7 +144,7 @@ fn many_points_are_folded_and_their_costs_put_together() {
         line(of)
     });
     let page = html(&points.collect::<Vec<_>>());
-    assert!(page.contains("<summary>20 more points</summary>") && page.contains("<summary>36 more</summary>"));
+    assert!(page.contains("<summary>48 more points</summary>") && page.contains("<summary>48 more</summary>"));
     assert!(page.contains("A bar stands for all record sizes and rates"));
 }
 

@@ -16,6 +16,8 @@ use super::svg::{Figure, STYLE, system_class};
 const PAGE_STYLE: &str = include_str!("page.css");
 /// Plots of one kind that are looked at without being asked for.
 const PLOTS_MAX: usize = 24;
+/// Of more than that, those that stand for the others.
+const PLOTS_FEW: usize = 12;
 const SCRIPT: &str = include_str!("page.js");
 
 /// A part of the page.
@@ -166,7 +168,7 @@ fn cost(results: &Results<'_>) -> Section {
 /// Plots side by side where there is room, under the key to their colours; of many all but the first are folded.
 fn plots_with_key<'f>(results: &Results<'_>, figures: impl IntoIterator<Item = &'f Figure>) -> String {
     let figures: Vec<&Figure> = figures.into_iter().collect();
-    let (shown, folded) = figures.split_at(figures.len().min(PLOTS_MAX));
+    let (shown, folded) = figures.split_at(if PLOTS_MAX < figures.len() { PLOTS_FEW } else { figures.len() });
     if shown.is_empty() {
         return String::new();
     }

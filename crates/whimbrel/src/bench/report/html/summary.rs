@@ -27,6 +27,8 @@ const COLUMNS: [Metric; 10] = [
 
 /// Points that are looked at without being asked for.
 const POINTS_MAX: usize = 40;
+/// Of more than that, those that stand for the others until they are asked for; the maps show them all.
+const POINTS_FEW: usize = 12;
 
 /// What the ratios at the top are about.
 const RATIOS: [Metric; 5] = [metric::RECORDS_IN, metric::ACK_P99, metric::END_P99, metric::CPU_IN, metric::MEMORY];
@@ -97,7 +99,8 @@ fn ratio_range(results: &Results<'_>, system: usize, metric: &Metric) -> String 
 }
 
 fn tables(results: &Results<'_>) -> String {
-    let (shown, folded) = results.points.split_at(results.points.len().min(POINTS_MAX));
+    let points = results.points.len();
+    let (shown, folded) = results.points.split_at(if POINTS_MAX < points { POINTS_FEW } else { points });
     let mut text = scrolling("Points", &table(results, shown));
     if !folded.is_empty() {
         let table = scrolling("Further points", &table(results, folded));

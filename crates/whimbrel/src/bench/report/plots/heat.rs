@@ -225,6 +225,15 @@ fn draw_cell(canvas: &mut Canvas, place: (f64, f64), width: f64, cell: Option<Ce
     let said = format!("{at}: {}", cell.text);
     canvas.shade(&cell.class, place, size, cell.opacity, &said);
     let middle = (place.0 + size.0 / 2.0, place.1 + 18.0);
-    canvas.text("value", middle, Anchor::Middle, &fit(&cell.text, size.0, 1.0));
+    canvas.text("value", middle, Anchor::Middle, &in_cell(&cell.text, size.0));
     said
+}
+
+/// A value without what its title says already, where that is too wide.
+fn in_cell(text: &str, width: f64) -> String {
+    let cut = fit(text, width, 1.0);
+    match text.strip_suffix(" s/GB") {
+        Some(number) if cut != text => fit(number, width, 1.0),
+        _ => cut,
+    }
 }
