@@ -229,11 +229,7 @@ fn draw_cell(canvas: &mut Canvas, place: (f64, f64), width: f64, cell: Option<Ce
     said
 }
 
-/// A value without what its title says already, where that is too wide.
+/// A value without the unit that its title names.
 fn in_cell(text: &str, width: f64) -> String {
-    let cut = fit(text, width, 1.0);
-    match text.strip_suffix(" s/GB") {
-        Some(number) if cut != text => fit(number, width, 1.0),
-        _ => cut,
-    }
+    fit(text.strip_suffix(" s/GB").unwrap_or(text), width, 1.0)
 }
