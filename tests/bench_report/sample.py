@@ -47,8 +47,8 @@ def lines(hostile=True):
         "limits": {"loopback copy GB/s": 5.31, "page cache append GB/s": 2.04, "fdatasync p50 us": 1.4, "round trip p50 us": 21.5},
     }
     for round_number in ROUNDS:
-        for size in SIZES:
-            for rate in RATES:
+        for rate in RATES:
+            for size in SIZES:
                 for system in SYSTEMS:
                     yield point(dice, system, size, rate, round_number)
     for round_number in ROUNDS:
@@ -65,7 +65,7 @@ def point(dice, system, size, rate, round_number):
     count = int(done * SECONDS)
     acknowledged = samples(dice, slower, shape, 6000)
     received = samples(dice, slower * 1.7, shape, 6000)
-    name = f"{size} B at {rate or 'max'}"
+    name = f"rate={rate or 'max'} record_bytes={size}"
     is_late = rate is None and system == "whimbrel" and size == 100 and round_number == 2
     return {
         "kind": "point", "name": name, "system": SYSTEMS[system], "round": round_number,

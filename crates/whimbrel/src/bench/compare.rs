@@ -2,6 +2,8 @@
 
 mod judge;
 mod matching;
+#[cfg(test)]
+mod tests;
 
 use std::path::PathBuf;
 
@@ -74,17 +76,12 @@ pub fn table(runs: &[(String, Vec<Line>)], format: Format) -> anyhow::Result<()>
     for index in 1..count {
         columns.extend([Column::Number(LETTERS[index]), Column::Number(RATIOS[index]), Column::Text("")]);
     }
-    let mut above: Option<(&str, &str)> = None;
-    let mut rows = Vec::new();
-    for row in &comparison.figures {
-        let begins = above.replace((&row.point, &row.system)) != Some((&row.point, &row.system));
-        rows.push((row, begins));
+    let mut rows: Vec<Row<'_>> = Vec::new();
+    for figure in &comparison.figures {
+        let above = rows.last().map(|row| (&row.figure.point, &row.figure.system));
+        rows.push(Row { figure, begins: above != Some((&figure.point, &figure.system)) });
     }
-    output.list(
-        &rows.iter().map(|(row, begins)| Shown { row, begins: *begins }).collect::<Vec<_>>(),
-        &columns,
-        |shown| shown.cells(count),
-    )?;
+    output.list(&rows, &columns, |row| row.cells(count))?;
     Ok(())
 }
 
@@ -128,6 +125,8 @@ struct Value {
     min: f64,
     max: f64,
     rounds: usize,
+    /// Of a latency: the quantile of all rounds as one distribution.
+    all_rounds: Option<f64>,
     /// To the first run; `None` in the first and where that is zero.
     ratio: Option<f64>,
     /// Against the first run; `None` in the first.
@@ -136,17 +135,17 @@ struct Value {
 
 /// A row of the table; point and system stand in the first of a block only.
 #[derive(Serialize)]
-struct Shown<'a> {
-    row: &'a Figure,
+struct Row<'a> {
+    figure: &'a Figure,
     begins: bool,
 }
 
-impl Shown<'_> {
+impl Row<'_> {
     fn cells(&self, runs: usize) -> Vec<String> {
         let once = |text: &str| if self.begins { text.to_owned() } else { String::new() };
-        let mut cells = vec![once(&self.row.point), once(&self.row.system), self.row.metric.title.to_owned()];
-        for (index, value) in self.row.values.iter().take(runs).enumerate() {
-            cells.push(value.map_or_else(|| "–".to_owned(), |value| self.row.metric.show(value.median)));
+        let mut cells = vec![once(&self.figure.point), once(&self.figure.system), self.figure.metric.title.to_owned()];
+        for (index, value) in self.figure.values.iter().take(runs).enumerate() {
+            cells.push(value.map_or_else(|| "–".to_owned(), |value| self.figure.metric.show(value.median)));
             if 0 < index {
                 let shown = value.and_then(|value| value.ratio).map_or_else(|| "–".to_owned(), ratio);
                 let verdict = value.and_then(|value| value.verdict).map_or("", Verdict::mark);
@@ -205,7 +204,7 @@ fn figure(found: &matching::Matched<'_, '_>, metric: &Metric) -> Option<Figure> 
         return None;
     }
     let first = spreads.first().copied().flatten();
-    let values = spreads.iter().enumerate().map(|(index, spread)| {
+    let values = spreads.iter().zip(&found.points).enumerate().map(|(index, (spread, place))| {
         let spread = (*spread)?;
         let base = first.filter(|_| 0 < index);
         Some(Value {
@@ -213,6 +212,7 @@ fn figure(found: &matching::Matched<'_, '_>, metric: &Metric) -> Option<Figure> 
             min: spread.min,
             max: spread.max,
             rounds: spread.rounds,
+            all_rounds: place.and_then(|(point, system)| metric.of_all(point.of(system))),
             ratio: base.filter(|base| base.median != 0.0).map(|base| spread.median / base.median),
             verdict: base.map(|base| judge::judge(metric, &base, &spread)),
         })
@@ -229,7 +229,7 @@ fn figure(found: &matching::Matched<'_, '_>, metric: &Metric) -> Option<Figure> 
 
 /// # Errors
 /// Names every figure that got worse by more than `percent` and the noise, and every point that the first run has and
-/// another has not. If there are too few rounds to tell the noise it is the command line that is wrong.
+/// another has not. If there are too few rounds to tell the noise of a figure it is the command line that is wrong.
 fn refuse_regressions(comparison: &Comparison, percent: f64) -> anyhow::Result<()> {
     let judged =
         || comparison.figures.iter().flat_map(|figure| figure.values.iter().skip(1).map(move |value| (figure, value)));
@@ -246,15 +246,17 @@ fn refuse_regressions(comparison: &Comparison, percent: f64) -> anyhow::Result<(
     if !worse.is_empty() {
         anyhow::bail!("worse by more than {percent} % and the noise:\n  {}", worse.join("\n  "));
     }
-    let is_known = |value: &Option<Value>| {
-        value.and_then(|value| value.verdict).is_some_and(|verdict| verdict != Verdict::Unknown)
-    };
-    if judged().any(|(_, value)| is_known(value)) {
-        return Ok(());
+    let is_unknown = |value: Option<Value>| value.is_some_and(|value| value.verdict == Some(Verdict::Unknown));
+    match judged().filter(|(_, value)| is_unknown(**value)).count() {
+        0 => Ok(()),
+        unknown => {
+            let min = judge::ROUNDS_MIN;
+            Err(UsageError(format!(
+                "{unknown} figures cannot be judged: noise is known from {min} rounds on, in both runs"
+            ))
+            .into())
+        }
     }
-    let text =
-        format!("nothing can be called worse: the noise is known from {} rounds on, on both sides", judge::ROUNDS_MIN);
-    Err(UsageError(text).into())
 }
 
 fn regression(figure: &Figure, value: Value, percent: f64) -> Option<String> {

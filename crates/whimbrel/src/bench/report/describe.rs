@@ -1,6 +1,6 @@
 //! A workload in words.
 
-use super::units::{Unit, scaled};
+use super::units::{Unit, grouped, scaled};
 use crate::bench::workload::{Acks, Keys, Payload, Workload};
 
 /// What a workload asks for, one name and text each, always the same names in the same order.
@@ -27,6 +27,52 @@ pub fn facts(workload: &Workload) -> Vec<(&'static str, String)> {
         ("warm-up", format!("{} s", workload.warmup_seconds)),
         ("topic settings", settings(workload)),
     ]
+}
+
+/// A point's name for people: `rate=1000` in it becomes `1 k/s`; what is no setting of the workload stays.
+pub fn label(name: &str, workload: &Workload) -> String {
+    let mut parts: Vec<String> = Vec::new();
+    let mut is_plain = false;
+    for word in name.split_whitespace() {
+        let readable = word.split_once('=').and_then(|(key, _)| in_words(key, workload));
+        match (readable, parts.last_mut()) {
+            (None, Some(last)) if is_plain => *last = format!("{last} {word}"),
+            (None, _) => {
+                parts.push(word.to_owned());
+                is_plain = true;
+            }
+            (Some(text), _) => {
+                parts.push(text);
+                is_plain = false;
+            }
+        }
+    }
+    if parts.is_empty() { "unnamed".to_owned() } else { parts.join(", ") }
+}
+
+/// `None` for what is no key of a workload.
+fn in_words(key: &str, workload: &Workload) -> Option<String> {
+    let many =
+        |count: i64, word: &str| format!("{} {word}{}", grouped(count as f64), if count == 1 { "" } else { "s" });
+    Some(match key {
+        "record_bytes" => size(workload.record_bytes),
+        "rate" => rate(workload.rate),
+        "producers" => many(workload.producers as i64, "producer"),
+        "consumers" => many(workload.consumers as i64, "consumer"),
+        "groups" => many(workload.groups as i64, "group"),
+        "topics" => many(workload.topics as i64, "topic"),
+        "partitions" => many(workload.partitions.into(), "partition"),
+        "replicas" => many(workload.replicas.into(), "replica"),
+        "acks" => format!("acks {}", acks(workload.acks)),
+        "idempotent" => if workload.idempotent { "idempotent" } else { "not idempotent" }.to_owned(),
+        "codec" => format!("codec {}", format!("{:?}", workload.codec).to_lowercase()),
+        "batch_bytes" => format!("batch {}", size(workload.batch_bytes)),
+        "linger_ms" => format!("linger {} ms", workload.linger_ms),
+        "in_flight" => format!("{} in flight", workload.in_flight),
+        "payload" => payload(&workload.payload),
+        "keys" => format!("keys {}", keys(&workload.keys)),
+        _ => return None,
+    })
 }
 
 /// The names of the facts in which the workloads differ.

@@ -1,5 +1,6 @@
 //! The figures that are compared: how each is read from a point, shown and judged.
 
+use super::histogram;
 use super::units::Unit;
 use crate::bench::result::{Latency, Point, ProcessCost};
 
@@ -21,13 +22,32 @@ pub struct Metric {
     pub better: Better,
     /// A breach of what was promised where it is above zero, however noisy the rounds are.
     pub is_breach: bool,
-    read: fn(&Point) -> Option<f64>,
+    source: Source,
+}
+
+/// Where a figure comes from.
+#[derive(Debug, Clone, Copy)]
+enum Source {
+    Number(fn(&Point) -> Option<f64>),
+    /// A quantile of a distribution.
+    Quantile(fn(&Point) -> &Latency, f64),
 }
 
 impl Metric {
     /// The figure of one round; `None` where it was not measured.
     pub fn of(&self, point: &Point) -> Option<f64> {
-        (self.read)(point).filter(|value| value.is_finite())
+        let value = match self.source {
+            Source::Number(read) => read(point),
+            Source::Quantile(of, quantile) => quantile_us(of(point), quantile),
+        };
+        value.filter(|value| value.is_finite())
+    }
+
+    /// A quantile of all rounds as one distribution; `None` for other figures and without histograms.
+    pub fn of_all(&self, rounds: &[&Point]) -> Option<f64> {
+        let Source::Quantile(of, quantile) = self.source else { return None };
+        let merged = histogram::merged(rounds.iter().map(|point| of(point)))?;
+        Some(merged.value_at_quantile(quantile) as f64)
     }
 
     pub fn show(&self, value: f64) -> String {
@@ -57,7 +77,7 @@ impl Metric {
         better: Better,
         read: fn(&Point) -> Option<f64>,
     ) -> Self {
-        Self { key, title, unit, better, is_breach: false, read }
+        Self { key, title, unit, better, is_breach: false, source: Source::Number(read) }
     }
 }
 
@@ -72,25 +92,20 @@ pub const RECORDS_OUT: Metric =
     Metric::new("consumed_per_s", "records out", Unit::PerSecond, Better::Higher, |point| {
         (0 < point.consumed.records).then_some(point.consumed.records_per_s)
     });
-pub const ACK_P50: Metric = latency("ack_p50_us", "ack p50", |point| at(&point.ack_latency, point.ack_latency.p50_us));
-pub const ACK_P99: Metric = latency("ack_p99_us", "ack p99", |point| at(&point.ack_latency, point.ack_latency.p99_us));
-pub const ACK_P999: Metric =
-    latency("ack_p999_us", "ack p99.9", |point| at(&point.ack_latency, point.ack_latency.p999_us));
-pub const END_P50: Metric = latency("end_to_end_p50_us", "end to end p50", |point| {
-    at(&point.end_to_end_latency, point.end_to_end_latency.p50_us)
-});
-pub const END_P99: Metric = latency("end_to_end_p99_us", "end to end p99", |point| {
-    at(&point.end_to_end_latency, point.end_to_end_latency.p99_us)
-});
-pub const END_P999: Metric = latency("end_to_end_p999_us", "end to end p99.9", |point| {
-    at(&point.end_to_end_latency, point.end_to_end_latency.p999_us)
-});
+pub const ACK_P50: Metric = latency("ack_p50_us", "ack p50", ack, 0.5);
+pub const ACK_P99: Metric = latency("ack_p99_us", "ack p99", ack, 0.99);
+pub const ACK_P999: Metric = latency("ack_p999_us", "ack p99.9", ack, 0.999);
+pub const ACK_P9999: Metric = latency("ack_p9999_us", "ack p99.99", ack, 0.9999);
+pub const END_P50: Metric = latency("end_to_end_p50_us", "end to end p50", end_to_end, 0.5);
+pub const END_P99: Metric = latency("end_to_end_p99_us", "end to end p99", end_to_end, 0.99);
+pub const END_P999: Metric = latency("end_to_end_p999_us", "end to end p99.9", end_to_end, 0.999);
+pub const END_P9999: Metric = latency("end_to_end_p9999_us", "end to end p99.99", end_to_end, 0.9999);
 pub const CPU_IN: Metric =
-    Metric::new("cpu_s_per_gb_in", "CPU per GB in", Unit::CpuSecondsPerGigabyte, Better::Lower, |point| {
+    Metric::new("cpu_s_per_gb_in", "CPU s per GB in", Unit::CpuSecondsPerGigabyte, Better::Lower, |point| {
         per_gigabyte(point, point.produced.bytes)
     });
 pub const CPU_OUT: Metric =
-    Metric::new("cpu_s_per_gb_out", "CPU per GB out", Unit::CpuSecondsPerGigabyte, Better::Lower, |point| {
+    Metric::new("cpu_s_per_gb_out", "CPU s per GB out", Unit::CpuSecondsPerGigabyte, Better::Lower, |point| {
         per_gigabyte(point, point.consumed.bytes)
     });
 pub const MEMORY: Metric = Metric::new("memory_peak_bytes", "peak memory", Unit::Bytes, Better::Lower, |point| {
@@ -120,16 +135,17 @@ pub const CONSUME_GAP: Metric =
     });
 
 /// Everything that `bench compare` looks at, in its order.
-pub const COMPARED: [Metric; 19] = [
+pub const COMPARED: [Metric; 20] = [
     RECORDS_IN,
-    MEGABYTES_IN,
     RECORDS_OUT,
     ACK_P50,
     ACK_P99,
     ACK_P999,
+    ACK_P9999,
     END_P50,
     END_P99,
     END_P999,
+    END_P9999,
     CPU_IN,
     CPU_OUT,
     MEMORY,
@@ -145,16 +161,37 @@ pub const COMPARED: [Metric; 19] = [
 /// What the processes used up or held.
 pub const COSTS: [Metric; 6] = [CPU_IN, CPU_OUT, MEMORY, WRITTEN, FILES, THREADS];
 
-const fn latency(key: &'static str, title: &'static str, read: fn(&Point) -> Option<f64>) -> Metric {
-    Metric::new(key, title, Unit::Microseconds, Better::Lower, read)
+const fn latency(key: &'static str, title: &'static str, of: fn(&Point) -> &Latency, quantile: f64) -> Metric {
+    Metric {
+        key,
+        title,
+        unit: Unit::Microseconds,
+        better: Better::Lower,
+        is_breach: false,
+        source: Source::Quantile(of, quantile),
+    }
+}
+
+fn ack(point: &Point) -> &Latency {
+    &point.ack_latency
+}
+
+fn end_to_end(point: &Point) -> &Latency {
+    &point.end_to_end_latency
 }
 
 const fn breach(key: &'static str, title: &'static str, read: fn(&Point) -> Option<f64>) -> Metric {
     Metric { is_breach: true, ..Metric::new(key, title, Unit::Count, Better::Lower, read) }
 }
 
-/// A quantile, unless nothing was counted or the client could not tell it.
-fn at(latency: &Latency, us: u64) -> Option<f64> {
+/// As the bench wrote it down, else out of the histogram. `None` where nothing was counted or the client could not tell.
+fn quantile_us(latency: &Latency, quantile: f64) -> Option<f64> {
+    let known = [(0.5, latency.p50_us), (0.9, latency.p90_us), (0.99, latency.p99_us), (0.999, latency.p999_us)];
+    let known = known.into_iter().find(|(of, _)| *of == quantile).map(|(_, us)| us);
+    let us = match known {
+        Some(us) => us,
+        None => histogram::merged([latency])?.value_at_quantile(quantile),
+    };
     (0 < latency.count && 0 < us).then_some(us as f64)
 }
 

@@ -14,6 +14,11 @@ pub mod stats;
 mod svg;
 pub mod units;
 
+#[cfg(test)]
+pub mod sample;
+#[cfg(test)]
+mod tests;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,6 @@
 //! The lines of a run, put in order: points, the systems they were asked of, and the rounds.
 
+use super::describe;
 use super::metric::Metric;
 use super::stats::Spread;
 use crate::bench::result::{Line, Point, Run, System};
@@ -21,7 +22,10 @@ pub struct Measured<'a> {
 
 /// One workload on every system.
 pub struct PointResults<'a> {
+    /// What runs are compared by.
     pub name: &'a str,
+    /// The same for people.
+    pub label: String,
     pub workload: &'a Workload,
     /// For each of [`Results::systems`]; empty where a system was not asked.
     rounds: Vec<Vec<&'a Point>>,
@@ -99,7 +103,8 @@ fn by_name<'a>(measured: &[&'a Point], systems: &[&System]) -> Vec<PointResults<
         let Some(system) = systems.iter().position(|system| **system == point.system) else { continue };
         let at = points.iter().position(|known| known.name == point.name).unwrap_or_else(|| {
             let rounds = vec![Vec::new(); systems.len()];
-            points.push(PointResults { name: &point.name, workload: &point.workload, rounds });
+            let label = describe::label(&point.name, &point.workload);
+            points.push(PointResults { name: &point.name, label, workload: &point.workload, rounds });
             points.len() - 1
         });
         points[at].rounds[system].push(point);

@@ -68,7 +68,11 @@ pub fn scaled(value: f64) -> String {
 
 /// How many times as much: `2.4×`.
 pub fn ratio(ratio: f64) -> String {
-    if ratio.is_finite() { format!("{}×", digits(ratio)) } else { "–".to_owned() }
+    match ratio {
+        ratio if !ratio.is_finite() => "–".to_owned(),
+        ratio if (0.095..9.995).contains(&ratio) => format!("{ratio:.2}×"),
+        ratio => format!("{}×", digits(ratio)),
+    }
 }
 
 /// Keeps the nines of an availability: 0.99995 is not 100 %.

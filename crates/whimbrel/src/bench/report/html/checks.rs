@@ -54,23 +54,40 @@ pub fn verification(results: &Results<'_>) -> Section {
         return Section::new("verification", "Verification", "", String::new());
     }
     let mut text = format!("<p class=\"verdict\">{}</p>", verdict(results));
+    let (broken, fine): (Vec<_>, Vec<_>) = results.points.iter().partition(|point| has_finding(point));
+    if !broken.is_empty() {
+        text.push_str(&verified_points(results, &broken));
+    }
+    if !fine.is_empty() {
+        let others = if broken.is_empty() { "By point" } else { "The other points, where nothing was found" };
+        let _ = write!(text, "<details><summary>{others}</summary>{}</details>", verified_points(results, &fine));
+    }
+    text.push_str(&errors(results));
+    let note = "After each point every partition is read to its end: each acknowledged record must be there, and none twice \
+                where producing was idempotent. Counts are over all rounds.";
+    Section::new("verification", "Verification", note, text)
+}
+
+/// Something that was not to happen, or that could not be looked at.
+fn has_finding(point: &PointResults<'_>) -> bool {
+    let is_bad = |of: &Verification| 0 < of.lost + of.duplicated + of.reordered || !of.is_complete;
+    point.measured().any(|(_, rounds)| rounds.iter().any(|round| is_bad(&round.verification)))
+}
+
+fn verified_points(results: &Results<'_>, points: &[&PointResults<'_>]) -> String {
     let mut table = String::from("<table><thead><tr><td></td>");
     for head in ["acknowledged", "read", "lost", "duplicated", "reordered", "read to the end"] {
         let _ = write!(table, "<th scope=\"col\">{head}</th>");
     }
     table.push_str("</tr></thead>");
-    for point in &results.points {
-        let _ = write!(table, "<tbody>{}", point_header(point.name, 7, ""));
+    for point in points {
+        let _ = write!(table, "<tbody>{}", point_header(&point.label, 7, ""));
         for (system, rounds) in point.measured() {
             let _ = write!(table, "<tr>{}{}</tr>", row_header(results, system), verified(point, rounds));
         }
         table.push_str("</tbody>");
     }
-    text.push_str(&scrolling("Verification", &(table + "</table>")));
-    text.push_str(&errors(results));
-    let note = "After each point every partition is read to its end: each acknowledged record must be there, and none twice \
-                where producing was idempotent. Counts are over all rounds.";
-    Section::new("verification", "Verification", note, text)
+    scrolling("Verification", &(table + "</table>"))
 }
 
 fn verdict(results: &Results<'_>) -> String {
@@ -144,22 +161,51 @@ fn errors(results: &Results<'_>) -> String {
 }
 
 pub fn generator(results: &Results<'_>) -> Section {
+    let is_late = |point: &&PointResults<'_>| {
+        point.measured().any(|(_, rounds)| rounds.iter().any(|round| round.generator.bottleneck.is_some()))
+    };
+    let (late, fine): (Vec<_>, Vec<_>) = results.points.iter().partition(is_late);
+    let mut content = own_cost(results);
+    if !late.is_empty() {
+        content.push_str(&kept_up_points(results, &late));
+    }
+    if !fine.is_empty() {
+        let others = if late.is_empty() { "By point" } else { "The other points, where it kept up" };
+        let _ = write!(content, "<details><summary>{others}</summary>{}</details>", kept_up_points(results, &fine));
+    }
+    let note = "What the load itself cost, and how far behind its intended time a record was handed over. A load that cannot \
+                keep up measures itself. Medians over rounds; lateness is the worst round's.";
+    Section::new("generator", "The load itself", note, content)
+}
+
+/// The range of what a record cost, and the worst lateness.
+fn own_cost(results: &Results<'_>) -> String {
+    let costs = results.rounds().map(|(_, round)| round.generator.cpu_us_per_record);
+    let Some(cost) = Spread::of(costs) else { return String::new() };
+    let late = results.rounds().map(|(_, round)| round.generator.late_p99_us).max().unwrap_or(0);
+    format!(
+        "<p class=\"verdict\">A record cost the load {} to {} of CPU; of a hundred records 99 were at most {} late, in every \
+         measurement.</p>",
+        Unit::Microseconds.show(cost.min),
+        Unit::Microseconds.show(cost.max),
+        Unit::Microseconds.show(late as f64),
+    )
+}
+
+fn kept_up_points(results: &Results<'_>, points: &[&PointResults<'_>]) -> String {
     let mut table = String::from("<table><thead><tr><td></td>");
     for head in ["CPU per record", "CPU seconds", "late, p99", "late, at most"] {
         let _ = write!(table, "<th scope=\"col\">{head}</th>");
     }
     table.push_str("<th scope=\"col\" class=\"text\">kept up</th></tr></thead>");
-    for point in &results.points {
-        let _ = write!(table, "<tbody>{}", point_header(point.name, 6, ""));
+    for point in points {
+        let _ = write!(table, "<tbody>{}", point_header(&point.label, 6, ""));
         for (system, rounds) in point.measured() {
             let _ = write!(table, "<tr>{}{}</tr>", row_header(results, system), kept_up(rounds));
         }
         table.push_str("</tbody>");
     }
-    let content = if results.points.is_empty() { String::new() } else { scrolling("Generator", &(table + "</table>")) };
-    let note = "What the load itself cost, and how far behind its intended time a record was handed over. A load that cannot \
-                keep up measures itself. Medians over rounds; lateness is the worst round's.";
-    Section::new("generator", "The load itself", note, content)
+    scrolling("Generator", &(table + "</table>"))
 }
 
 fn kept_up(rounds: &[&Point]) -> String {

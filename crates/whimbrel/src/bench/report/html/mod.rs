@@ -10,9 +10,14 @@ use std::fmt::Write;
 use super::escape::Escaped;
 use super::model::Results;
 use super::plots;
+use super::plots::latency::Until;
 use super::svg::{Figure, STYLE, system_class};
 
 const PAGE_STYLE: &str = include_str!("page.css");
+/// Plots of one kind that are looked at without being asked for.
+const PLOTS_MAX: usize = 24;
+/// Of more than that, those that stand for the others.
+const PLOTS_FEW: usize = 12;
 const SCRIPT: &str = include_str!("page.js");
 
 /// A part of the page.
@@ -85,19 +90,21 @@ fn sections(results: &Results<'_>) -> Vec<Section> {
     vec![
         summary::section(results),
         matrix(results),
+        sweeps(results),
         Section::new(
             "percentiles",
             "Latency by percentile",
             "From the intended time of sending, so that a record that had to wait counts its wait. All rounds together. \
              Each step to the right is one more nine; the dot is the slowest record. All plots share one scale.",
-            plots_with_key(results, &plots::latency::figures(results)),
+            percentiles(results),
         ),
         Section::new(
             "time",
             "Over time",
-            "Above: records acknowledged per second. Below: latency, thick the p99 of acknowledgement, thin its p50, \
-             dotted the p99 end to end. The round in the middle, others pale. Red bands: faults, as long as they lasted; \
-             red ticks: windows with errors; grey: warm-up, not counted.",
+            "Above: records acknowledged per second, pale in the other rounds. Below: latency; thick the p99 to the \
+             acknowledgement, thin its p50, dotted the p99 end to end. Each system by its round in the middle, apart \
+             where there were faults. Red bands: faults, as long as they lasted; red ticks: windows with errors; grey: \
+             warm-up, not counted.",
             plots_with_key(results, &plots::time::figures(results)),
         ),
         uptime::section(results),
@@ -106,6 +113,18 @@ fn sections(results: &Results<'_>) -> Vec<Section> {
         checks::generator(results),
         setup::section(results),
     ]
+}
+
+fn percentiles(results: &Results<'_>) -> String {
+    let figures = plots::latency::figures(results);
+    let mut text = String::new();
+    for until in Until::BOTH {
+        let of: Vec<&Figure> = figures.iter().filter(|(of, _)| *of == until).map(|(_, figure)| figure).collect();
+        if !of.is_empty() {
+            let _ = write!(text, "<h3>{}</h3>{}", until.title(), plots_with_key(results, of));
+        }
+    }
+    text
 }
 
 fn matrix(results: &Results<'_>) -> Section {
@@ -121,27 +140,52 @@ fn matrix(results: &Results<'_>) -> Section {
     Section::new("matrix", "Sizes and rates", note, content)
 }
 
+fn sweeps(results: &Results<'_>) -> Section {
+    let mut content = String::new();
+    for sweep in plots::sweep::figures(results) {
+        let _ = write!(content, "<h3>{}</h3>{}", Escaped(&sweep.title), plots_with_key(results, &sweep.figures));
+    }
+    let note = "Figures against what else was varied while all the rest stayed the same: medians over rounds, the fine \
+                line from the least to the most. Both axes are logarithmic.";
+    Section::new("sweeps", "By what was varied", note, content)
+}
+
 fn cost(results: &Results<'_>) -> Section {
     let bars = plots_with_key(results, &plots::bars::figures(results));
     let content = if bars.is_empty() { bars } else { bars + &summary::processes(results) };
-    let note = "Of all processes under test together; medians over rounds, the fine line from the least to the most. The \
-                whole CPU time is divided once by what came in and once by what went out. A tmpfs counts no bytes as \
-                written.";
+    let each = if plots::bars::are_grouped(results) {
+        "A bar stands for all record sizes and rates of what it names."
+    } else {
+        "Medians over rounds."
+    };
+    let note = format!(
+        "Of all processes under test together. {each} The fine line goes from the least to the most. The whole CPU time is \
+         divided once by what came in and once by what went out. A tmpfs counts no bytes as written."
+    );
     Section::new("cost", "Cost", note, content)
 }
 
-/// Plots side by side where there is room, under the key to their colours.
-fn plots_with_key(results: &Results<'_>, figures: &[Figure]) -> String {
-    if figures.is_empty() {
+/// Plots side by side where there is room, under the key to their colours; of many all but the first are folded.
+fn plots_with_key<'f>(results: &Results<'_>, figures: impl IntoIterator<Item = &'f Figure>) -> String {
+    let figures: Vec<&Figure> = figures.into_iter().collect();
+    let (shown, folded) = figures.split_at(if PLOTS_MAX < figures.len() { PLOTS_FEW } else { figures.len() });
+    if shown.is_empty() {
         return String::new();
     }
-    let mut text = system_key(results);
-    text.push_str("<div class=\"plots\">");
-    for figure in figures {
-        let _ = write!(text, "<figure><figcaption>{}</figcaption>{}</figure>", Escaped(&figure.title), figure.inline());
+    let mut text = system_key(results) + &side_by_side(shown);
+    if !folded.is_empty() {
+        let _ = write!(text, "<details><summary>{} more</summary>{}</details>", folded.len(), side_by_side(folded));
     }
-    text.push_str("</div>");
     text
+}
+
+fn side_by_side(figures: &[&Figure]) -> String {
+    let mut text = String::from("<div class=\"plots\">");
+    for figure in figures {
+        let caption = Escaped(&figure.caption);
+        let _ = write!(text, "<figure><figcaption>{caption}</figcaption>{}</figure>", figure.inline());
+    }
+    text + "</div>"
 }
 
 fn system_key(results: &Results<'_>) -> String {

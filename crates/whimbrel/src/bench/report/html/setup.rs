@@ -86,14 +86,21 @@ fn run_facts(run: &Run) -> String {
     row("bench", &run.bench_version);
     row("machine", &machine(&run.machine));
     row("command", &command(run));
-    for (name, value) in &run.limits {
-        row(&format!("limit: {name}"), &limit(*value));
+    let limits: Vec<String> = run.limits.iter().map(|(name, value)| limit(name, *value)).collect();
+    if !limits.is_empty() {
+        row("limits", &limits.join("; "));
     }
     format!("<table class=\"facts\"><caption>Run</caption><tbody>{rows}</tbody></table>")
 }
 
-fn limit(value: f64) -> String {
-    if 1000.0 <= value.abs() { grouped(value) } else { format!("{value:.2}") }
+/// `loopback copy 5.31 GB/s`: the unit, which is the last word of the name, stands behind the value.
+pub fn limit(name: &str, value: f64) -> String {
+    let shown = if 1000.0 <= value.abs() { grouped(value) } else { format!("{value:.2}") };
+    match name.rsplit_once(' ') {
+        Some((what, "us")) => format!("{what} {}", Unit::Microseconds.show(value)),
+        Some((what, unit)) if unit.contains('/') || ["ms", "s"].contains(&unit) => format!("{what} {shown} {unit}"),
+        _ => format!("{name} {shown}"),
+    }
 }
 
 fn systems(results: &Results<'_>) -> String {

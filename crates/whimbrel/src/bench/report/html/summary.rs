@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use super::{Section, point_header, row_header, scrolling};
+use super::{Section, point_header, row_header, scrolling, setup};
 use crate::bench::report::escape::Escaped;
 use crate::bench::report::metric::{self, Metric};
 use crate::bench::report::model::{PointResults, Results};
@@ -25,6 +25,11 @@ const COLUMNS: [Metric; 10] = [
     metric::MEMORY,
 ];
 
+/// Points that are looked at without being asked for.
+const POINTS_MAX: usize = 40;
+/// Of more than that, those that stand for the others until they are asked for; the maps show them all.
+const POINTS_FEW: usize = 12;
+
 /// What the ratios at the top are about.
 const RATIOS: [Metric; 5] = [metric::RECORDS_IN, metric::ACK_P99, metric::END_P99, metric::CPU_IN, metric::MEMORY];
 
@@ -36,10 +41,21 @@ pub fn section(results: &Results<'_>) -> Section {
         0 | 1 => "One round: how much the figures vary by chance is not known.".to_owned(),
         rounds => format!("Medians of up to {rounds} rounds; below each, from the least to the most."),
     };
-    let note =
-        format!("{rounds} Latencies count from the intended time of sending. † The load generator was the bottleneck.");
-    let content = ratios(results) + &scrolling("All points", &table(results));
+    let is_late = results.points.iter().any(|point| !mark(point).is_empty());
+    let late = if is_late { " † The load generator was the bottleneck." } else { "" };
+    let note = format!("{rounds} Latencies count from the intended time of sending.{late}");
+    let content = limits(results) + &ratios(results) + &tables(results);
     Section::new("summary", "Summary", note, content).wide()
+}
+
+/// What the machine itself takes, so that a figure can be seen against it.
+fn limits(results: &Results<'_>) -> String {
+    let limits = results.runs.iter().flat_map(|run| &run.limits);
+    let limits = limits.map(|(name, value)| setup::limit(name, *value)).collect::<Vec<_>>();
+    if limits.is_empty() {
+        return String::new();
+    }
+    format!("<p class=\"limits\">The machine itself: {}.</p>", Escaped(&limits.join("; ")))
 }
 
 /// How every other system does against the first, over all points: the middle and the range of the ratios.
@@ -54,21 +70,22 @@ fn ratios(results: &Results<'_>) -> String {
         let _ = write!(rows, "<tr>{}{cells}</tr>", row_header(results, system));
     }
     let heads: String = RATIOS.iter().map(|metric| format!("<th scope=\"col\">{}</th>", metric.title)).collect();
-    let caption = format!(
-        "Times as much as <span class=\"name {}\">{}</span>: in the middle, and from the least to the most of all points",
+    let title = format!(
+        "<h3>Ratios to <span class=\"name {}\">{}</span>: median of the points, and the range</h3>",
         system_class(0),
         Escaped(results.label(0))
     );
-    scrolling(
-        "Ratios",
-        &format!(
-            "<table class=\"ratios\"><caption>{caption}</caption><thead><tr><td></td>{heads}</tr></thead><tbody>{rows}</tbody></table>"
-        ),
-    )
+    let table =
+        format!("<table class=\"ratios\"><thead><tr><td></td>{heads}</tr></thead><tbody>{rows}</tbody></table>");
+    title + &scrolling("Ratios", &table)
 }
 
 fn ratio_range(results: &Results<'_>, system: usize, metric: &Metric) -> String {
     let of = |point: &PointResults<'_>| {
+        // Where the rate was given, both have it.
+        if metric.key == metric::RECORDS_IN.key && point.workload.rate.is_some() {
+            return None;
+        }
         let (base, other) = (point.spread(0, metric)?.median, point.spread(system, metric)?.median);
         (0.0 < base).then(|| other / base)
     };
@@ -81,12 +98,23 @@ fn ratio_range(results: &Results<'_>, system: usize, metric: &Metric) -> String 
     }
 }
 
-fn table(results: &Results<'_>) -> String {
+fn tables(results: &Results<'_>) -> String {
+    let points = results.points.len();
+    let (shown, folded) = results.points.split_at(if POINTS_MAX < points { POINTS_FEW } else { points });
+    let mut text = scrolling("Points", &table(results, shown));
+    if !folded.is_empty() {
+        let table = scrolling("Further points", &table(results, folded));
+        let _ = write!(text, "<details><summary>{} more points</summary>{table}</details>", folded.len());
+    }
+    text
+}
+
+fn table(results: &Results<'_>, points: &[PointResults<'_>]) -> String {
     let heads: String = COLUMNS.iter().map(|metric| format!("<th scope=\"col\">{}</th>", metric.title)).collect();
     let mut text =
         format!("<table class=\"figures\"><thead><tr><td></td>{heads}<th scope=\"col\">lost</th></tr></thead>");
-    for point in &results.points {
-        let _ = write!(text, "<tbody>{}", point_header(point.name, COLUMNS.len() + 2, mark(point)));
+    for point in points {
+        let _ = write!(text, "<tbody>{}", point_header(&point.label, COLUMNS.len() + 2, mark(point)));
         for (system, _) in point.measured() {
             let cells: String = COLUMNS.iter().map(|metric| cell(point, system, metric)).collect();
             let _ = write!(text, "<tr>{}{cells}{}</tr>", row_header(results, system), lost(point, system));

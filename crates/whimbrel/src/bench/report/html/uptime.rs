@@ -44,7 +44,7 @@ fn table(results: &Results<'_>) -> String {
     }
     text.push_str("</tr></thead>");
     for point in results.points.iter().filter(|point| is_watched(point)) {
-        let _ = write!(text, "<tbody>{}", point_header(point.name, 8, ""));
+        let _ = write!(text, "<tbody>{}", point_header(&point.label, 8, ""));
         for (system, rounds) in point.measured() {
             for side in SIDES {
                 let _ = write!(
@@ -93,7 +93,7 @@ fn longest(results: &Results<'_>) -> String {
                     rows,
                     "<tr>{}<td class=\"text\">{}</td>{line}</tr>",
                     row_header(results, system),
-                    Escaped(point.name)
+                    Escaped(&point.label)
                 );
             }
         }

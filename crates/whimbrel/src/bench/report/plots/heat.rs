@@ -39,13 +39,27 @@ struct Matrix<'a> {
 pub fn figures(results: &Results<'_>) -> Vec<Facet> {
     let matrices: Vec<Matrix<'_>> =
         matrices(&results.points).into_iter().filter(|matrix| 1 < matrix.cells.len()).collect();
-    let differ = describe::differences(matrices.iter().map(|matrix| matrix.workload));
-    let differ: Vec<_> = differ.into_iter().filter(|name| !["record", "rate"].contains(name)).collect();
-    let facets = matrices.iter().enumerate().map(|(index, matrix)| Facet {
-        title: describe::line(matrix.workload, &differ),
+    let titles = titles(&matrices);
+    let facets = matrices.iter().zip(titles).enumerate().map(|(index, (matrix, title))| Facet {
+        title,
         figures: METRICS.iter().flat_map(|metric| maps(results, index, matrix, metric)).collect(),
     });
     facets.collect()
+}
+
+/// Every facet, small ones too: what tells it from the others, and the indexes of its points.
+pub fn facets(results: &Results<'_>) -> Vec<(String, Vec<usize>)> {
+    let matrices = matrices(&results.points);
+    let titles =
+        titles(&matrices).into_iter().map(|title| if title.is_empty() { "all points".to_owned() } else { title });
+    let points = matrices.iter().map(|matrix| matrix.cells.iter().map(|(.., point)| *point).collect());
+    titles.zip(points).collect()
+}
+
+fn titles(matrices: &[Matrix<'_>]) -> Vec<String> {
+    let differ = describe::differences(matrices.iter().map(|matrix| matrix.workload));
+    let differ: Vec<_> = differ.into_iter().filter(|name| !["record", "rate"].contains(name)).collect();
+    matrices.iter().map(|matrix| describe::line(matrix.workload, &differ)).collect()
 }
 
 fn matrices<'a>(points: &[PointResults<'a>]) -> Vec<Matrix<'a>> {
@@ -188,7 +202,18 @@ fn figure(
         canvas.text("tick", (x, bottom + 15.0), Anchor::Middle, &fit(&describe::rate(*rate), width, 1.0));
     }
     let desc = format!("Record sizes by rates. {}.", described.join("; "));
-    Figure { name, title, desc, width: WIDTH, height: bottom + 22.0, canvas, key, cursor: None }
+    Figure {
+        name,
+        caption: title.clone(),
+        title,
+        desc,
+        width: WIDTH,
+        top: 0.0,
+        height: bottom + 22.0,
+        canvas,
+        key,
+        cursor: None,
+    }
 }
 
 fn draw_cell(canvas: &mut Canvas, place: (f64, f64), width: f64, cell: Option<Cell>, at: &str) -> String {
@@ -200,6 +225,11 @@ fn draw_cell(canvas: &mut Canvas, place: (f64, f64), width: f64, cell: Option<Ce
     let said = format!("{at}: {}", cell.text);
     canvas.shade(&cell.class, place, size, cell.opacity, &said);
     let middle = (place.0 + size.0 / 2.0, place.1 + 18.0);
-    canvas.text("value", middle, Anchor::Middle, &fit(&cell.text, size.0, 1.0));
+    canvas.text("value", middle, Anchor::Middle, &in_cell(&cell.text, size.0));
     said
+}
+
+/// A value without the unit that its title names.
+fn in_cell(text: &str, width: f64) -> String {
+    fit(text.strip_suffix(" s/GB").unwrap_or(text), width, 1.0)
 }

@@ -24,7 +24,7 @@ pub enum Until {
 }
 
 impl Until {
-    const BOTH: [Self; 2] = [Self::Acknowledged, Self::Consumed];
+    pub const BOTH: [Self; 2] = [Self::Acknowledged, Self::Consumed];
 
     fn of(self, point: &Point) -> &Latency {
         match self {
@@ -35,7 +35,7 @@ impl Until {
 
     pub fn title(self) -> &'static str {
         match self {
-            Self::Acknowledged => "acknowledgement",
+            Self::Acknowledged => "to the acknowledgement",
             Self::Consumed => "end to end",
         }
     }
@@ -44,18 +44,20 @@ impl Until {
 /// Quantiles and microseconds, rising.
 type Curve = Vec<(f64, f64)>;
 
-/// Two plots for each point, where there is something to show; all with the same scale of latencies.
-pub fn figures(results: &Results<'_>) -> Vec<Figure> {
-    let plots: Vec<_> = results
-        .points
+/// One plot for each point where there is something to show, for one latency after the other; all with the same scale.
+pub fn figures(results: &Results<'_>) -> Vec<(Until, Figure)> {
+    let points = || results.points.iter().enumerate();
+    let plots: Vec<_> = Until::BOTH
         .iter()
-        .enumerate()
-        .flat_map(|(index, point)| Until::BOTH.map(|until| (index, point, until, curves(point, until))))
+        .flat_map(|until| points().map(move |(index, point)| (index, point, *until, curves(point, *until))))
         .filter(|(.., curves)| !curves.is_empty())
         .collect();
     let all = plots.iter().flat_map(|(.., curves)| curves).flat_map(|(_, curve)| curve);
     let y = Scale::log(all.map(|(_, us)| *us), HEIGHT - BOTTOM, TOP);
-    plots.iter().map(|(index, point, until, curves)| figure(results, *index, point.name, *until, curves, y)).collect()
+    let figure = |(index, point, until, curves): &(usize, &PointResults<'_>, Until, Vec<(usize, Curve)>)| {
+        (*until, figure(results, *index, &point.label, *until, curves, y))
+    };
+    plots.iter().map(figure).collect()
 }
 
 fn figure(
@@ -83,9 +85,11 @@ fn figure(
     }
     Figure {
         name: format!("latency-{}-{}-{}", index + 1, slug(name), slug(until.title())),
+        caption: name.to_owned(),
         title: format!("{name}: {}", until.title()),
         desc: format!("Latency by percentile, both axes logarithmic. {}.", ends.join("; ")),
         width: WIDTH,
+        top: 0.0,
         height: HEIGHT,
         canvas,
         key: key(results, curves.iter().map(|(system, _)| *system)),

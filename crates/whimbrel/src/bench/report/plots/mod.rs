@@ -3,6 +3,7 @@
 pub mod bars;
 pub mod heat;
 pub mod latency;
+pub mod sweep;
 pub mod time;
 pub mod uptime;
 
@@ -22,7 +23,8 @@ const TICKS: usize = 5;
 /// All plots of a page.
 pub fn all(results: &Results<'_>) -> Vec<Figure> {
     let mut figures = heat::figures(results).into_iter().flat_map(|facet| facet.figures).collect::<Vec<_>>();
-    figures.extend(latency::figures(results));
+    figures.extend(sweep::figures(results).into_iter().flat_map(|sweep| sweep.figures));
+    figures.extend(latency::figures(results).into_iter().map(|(_, figure)| figure));
     figures.extend(time::figures(results));
     figures.extend(bars::figures(results));
     figures.extend(uptime::figures(results));
@@ -36,7 +38,8 @@ fn key(results: &Results<'_>, systems: impl IntoIterator<Item = usize>) -> Vec<(
 
 /// Lines across the plot with their values at the left.
 fn value_axis(canvas: &mut Canvas, scale: &Scale, unit: Unit, ticks: usize) {
-    for value in scale.ticks(ticks) {
+    let values = if unit == Unit::Bytes { scale.binary_ticks(ticks) } else { scale.ticks(ticks) };
+    for value in values {
         let y = scale.at(value);
         canvas.line("grid", (LEFT, y), (WIDTH - RIGHT, y));
         canvas.text("tick", (LEFT - 6.0, y + 4.0), Anchor::End, &axis_label(unit, value));

@@ -7,16 +7,16 @@ use crate::bench::report::svg::{Anchor, Canvas, Figure, fit, slug, system_class}
 use crate::bench::report::units::Unit;
 use crate::bench::result::{Fault, Point, Window};
 
-const HEIGHT: f64 = 290.0;
+const HEIGHT: f64 = 300.0;
 /// Room for the names of faults.
-const TOP: f64 = 34.0;
-const RATE_BOTTOM: f64 = 128.0;
-const LATENCY_TOP: f64 = 152.0;
+const TOP: f64 = 46.0;
+const RATE_BOTTOM: f64 = 138.0;
+const LATENCY_TOP: f64 = 162.0;
 const BOTTOM: f64 = 26.0;
 /// Windows of a long run are drawn together, so that a plot stays small.
 const STRETCHES_MAX: usize = 400;
 
-/// One plot for each point and system; those of a point have the same scales.
+/// One plot for each point, or for each of its systems where there were faults; those of a point have the same scales.
 pub fn figures(results: &Results<'_>) -> Vec<Figure> {
     results.points.iter().enumerate().flat_map(|(index, point)| of_point(results, index, point)).collect()
 }
@@ -37,8 +37,15 @@ fn of_point(results: &Results<'_>, index: usize, point: &PointResults<'_>) -> Ve
         return Vec::new();
     }
     let scales = scales(&windows);
-    let systems = point.measured().filter(|(_, rounds)| rounds.iter().any(|round| !round.series.is_empty()));
-    systems.map(|(system, _)| figure(results, index, point, system, &scales)).collect()
+    let has_series = |rounds: &[&Point]| rounds.iter().any(|round| !round.series.is_empty());
+    let systems: Vec<usize> =
+        point.measured().filter(|(_, rounds)| has_series(rounds)).map(|(system, _)| system).collect();
+    let subject = Subject { results, index, point };
+    if rounds.iter().all(|round| round.faults.is_empty()) {
+        return vec![subject.figure(&systems, &scales)];
+    }
+    // What was done to one is not what was done to another, to the millisecond.
+    systems.iter().map(|system| subject.figure(&[*system], &scales)).collect()
 }
 
 fn scales(windows: &[Window]) -> Scales {
@@ -53,39 +60,69 @@ fn scales(windows: &[Window]) -> Scales {
     }
 }
 
-fn figure(results: &Results<'_>, index: usize, point: &PointResults<'_>, system: usize, scales: &Scales) -> Figure {
-    let label = results.label(system);
-    let typical = point.typical(system);
-    let mut canvas = Canvas::default();
-    value_axis(&mut canvas, &scales.rate, Unit::PerSecond, 3);
-    value_axis(&mut canvas, &scales.latency, Unit::Microseconds, 4);
-    warm_up(&mut canvas, &scales.time);
-    let faults = typical.map_or(&[][..], |round| &round.faults);
-    draw_faults(&mut canvas, faults, &scales.time);
-    canvas.text("label", (LEFT, TOP - 5.0), Anchor::Start, if faults.is_empty() { "acknowledged" } else { "" });
-    canvas.text("label", (LEFT, LATENCY_TOP - 6.0), Anchor::Start, "latency");
-    for round in point.of(system).iter().filter(|round| typical.is_none_or(|typical| !std::ptr::eq(**round, typical))) {
-        let class = format!("{} solid pale", system_class(system));
-        draw_values(&mut canvas, &class, &stretches(&round.series), scales, &scales.rate, rate);
+/// A point, which is drawn for all of its systems together or for each.
+struct Subject<'s, 'a> {
+    results: &'s Results<'a>,
+    index: usize,
+    point: &'s PointResults<'a>,
+}
+
+impl Subject<'_, '_> {
+    fn figure(&self, systems: &[usize], scales: &Scales) -> Figure {
+        let Self { results, index, point } = self;
+        let faults = systems.iter().filter_map(|system| point.typical(*system)).flat_map(|round| &round.faults);
+        let faults: Vec<&Fault> = faults.collect();
+        let canvas = self.draw(systems, &faults, scales);
+        let apart = if faults.is_empty() { "" } else { systems.first().map_or("", |system| results.label(*system)) };
+        let title = if apart.is_empty() { point.label.clone() } else { format!("{}: {apart}", point.label) };
+        let named = faults.iter().map(|fault| format!("{} at {}", fault.what, seconds_label(fault.at_ms as f64)));
+        let named = named.collect::<Vec<_>>().join("; ");
+        Figure {
+            name: format!("time-{}-{}{}", index + 1, slug(&point.label), suffix(systems)),
+            caption: title.clone(),
+            title: format!("{title}, over time"),
+            desc: format!(
+                "Rate of acknowledgements and latency over time. Faults: {}.",
+                if named.is_empty() { "none" } else { &named }
+            ),
+            width: WIDTH,
+            top: if faults.is_empty() { TOP - 20.0 } else { 0.0 },
+            height: HEIGHT,
+            canvas,
+            key: key(results, systems.iter().copied()),
+            cursor: None,
+        }
     }
-    if let Some(typical) = typical {
-        draw_round(&mut canvas, system, &stretches(&typical.series), scales);
+
+    fn draw(&self, systems: &[usize], faults: &[&Fault], scales: &Scales) -> Canvas {
+        let mut canvas = Canvas::default();
+        value_axis(&mut canvas, &scales.rate, Unit::PerSecond, 3);
+        value_axis(&mut canvas, &scales.latency, Unit::Microseconds, 4);
+        warm_up(&mut canvas, &scales.time);
+        draw_faults(&mut canvas, faults, &scales.time);
+        canvas.text("label", (LEFT, TOP - 6.0), Anchor::Start, "acknowledged");
+        canvas.text("label", (LEFT, LATENCY_TOP - 6.0), Anchor::Start, "latency");
+        for system in systems {
+            let typical = self.point.typical(*system);
+            let is_other = |round: &&&Point| typical.is_none_or(|typical| !std::ptr::eq(**round, typical));
+            for round in self.point.of(*system).iter().filter(is_other) {
+                let class = format!("{} solid pale", system_class(*system));
+                draw_values(&mut canvas, &class, &stretches(&round.series), scales, &scales.rate, rate);
+            }
+            if let Some(typical) = typical {
+                draw_round(&mut canvas, *system, &stretches(&typical.series), scales);
+            }
+        }
+        bottom_axis(&mut canvas, &scales.time, HEIGHT - BOTTOM, seconds_label);
+        canvas
     }
-    bottom_axis(&mut canvas, &scales.time, HEIGHT - BOTTOM, seconds_label);
-    let named = faults.iter().map(|fault| format!("{} at {}", fault.what, seconds_label(fault.at_ms as f64)));
-    let named = named.collect::<Vec<_>>().join("; ");
-    Figure {
-        name: format!("time-{}-{}-{system}", index + 1, slug(point.name)),
-        title: format!("{}: {label}", point.name),
-        desc: format!(
-            "Rate of acknowledgements and latency over time. Faults: {}.",
-            if named.is_empty() { "none" } else { &named }
-        ),
-        width: WIDTH,
-        height: HEIGHT,
-        canvas,
-        key: key(results, [system]),
-        cursor: None,
+}
+
+/// Tells the plots of one point apart.
+fn suffix(systems: &[usize]) -> String {
+    match systems {
+        [system] => format!("-{system}"),
+        _ => String::new(),
     }
 }
 
@@ -132,15 +169,15 @@ fn warm_up(canvas: &mut Canvas, time: &Scale) {
 }
 
 /// A band for each fault from when it came to when it was undone, named above it.
-pub fn draw_faults(canvas: &mut Canvas, faults: &[Fault], time: &Scale) {
+fn draw_faults(canvas: &mut Canvas, faults: &[&Fault], time: &Scale) {
     let end = time.at(f64::MAX);
     for (index, fault) in faults.iter().enumerate() {
         let from = time.at(fault.at_ms as f64);
         let to = fault.until_ms.map_or(end, |until| time.at(until as f64)).max(from + 1.0);
-        canvas.rect("fault", (from, TOP - 4.0), (to - from, HEIGHT - BOTTOM - TOP + 4.0), &fault.what);
-        canvas.line("fault-edge", (from, TOP - 4.0), (from, HEIGHT - BOTTOM));
+        canvas.rect("fault", (from, TOP - 18.0), (to - from, HEIGHT - BOTTOM - TOP + 18.0), &fault.what);
+        canvas.line("fault-edge", (from, TOP - 18.0), (from, HEIGHT - BOTTOM));
         // Two rows, so that one after the other can be read.
-        let y = if index % 2 == 0 { TOP - 8.0 } else { TOP - 21.0 };
+        let y = if index % 2 == 0 { TOP - 21.0 } else { TOP - 34.0 };
         let next = faults.get(index + 2).map_or(end, |next| time.at(next.at_ms as f64) - 6.0);
         if next - from < 90.0 && WIDTH / 2.0 < from {
             canvas.text("fault-text", (end, y), Anchor::End, &fit(&fault.what, end - LEFT, 1.0));

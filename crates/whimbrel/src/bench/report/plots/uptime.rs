@@ -32,6 +32,7 @@ pub fn figures(results: &Results<'_>) -> Vec<Figure> {
 }
 
 fn figure(results: &Results<'_>, index: usize, system: usize, point: &Point, uptime: &Uptime) -> Figure {
+    let label = results.points.get(index).map_or("", |point| &point.label);
     let shown = worst(uptime);
     let windows = shown.iter().map(|of| of.produce.windows.max(of.consume.windows)).max().unwrap_or(0);
     let time = Scale::between(0.0, (windows * uptime.window_ms) as f64, LEFT, WIDTH - RIGHT);
@@ -55,13 +56,15 @@ fn figure(results: &Results<'_>, index: usize, system: usize, point: &Point, upt
         format!(" (the worst of {})", grouped(uptime.partitions.len() as f64))
     };
     Figure {
-        name: format!("uptime-{}-{}-{system}", index + 1, slug(&point.name)),
-        title: format!("{}: {}{of}", point.name, results.label(system)),
+        name: format!("uptime-{}-{}-{system}", index + 1, slug(label)),
+        caption: format!("{label}: {}{of}", results.label(system)),
+        title: format!("{label}: {}{of}", results.label(system)),
         desc: format!(
             "Availability of {} partitions over time, produce above consume; gaps are left out of the strips.",
             shown.len()
         ),
         width: WIDTH,
+        top: 0.0,
         height: bottom + BOTTOM,
         canvas,
         key: key(results, [system]),

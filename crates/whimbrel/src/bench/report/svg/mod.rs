@@ -98,11 +98,16 @@ impl Canvas {
 pub struct Figure {
     /// Tells it from all others of a page; letters, digits and dashes.
     pub name: String,
-    /// Above it.
+    /// Above it, where it stands among others of its kind.
+    pub caption: String,
+    /// What it is, all by itself.
     pub title: String,
     /// What it shows, for those who do not see it.
     pub desc: String,
     pub width: f64,
+    /// Where the picture begins: what is above is left out.
+    pub top: f64,
+    /// Where it ends.
     pub height: f64,
     pub canvas: Canvas,
     /// Class and label of what is told apart by colour.
@@ -123,7 +128,7 @@ pub struct Cursor {
 impl Figure {
     /// As a part of a page, which has the style and shows title and key itself.
     pub fn inline(&self) -> String {
-        self.element("", &self.canvas.body, self.height)
+        self.element("", &self.canvas.body, self.top, self.height - self.top)
     }
 
     /// As a file of its own.
@@ -139,19 +144,21 @@ impl Figure {
             x += 34.0 + label.chars().count() as f64 * LETTER;
         }
         let body = format!(
-            "<style>{STYLE}</style><rect class=\"paper\" width=\"100%\" height=\"100%\"/>{}<g transform=\"translate(0 {HEAD})\">{}</g>",
-            head.body, self.canvas.body
+            "<style>{STYLE}</style><rect class=\"paper\" width=\"100%\" height=\"100%\"/>{}<g transform=\"translate(0 {})\">{}</g>",
+            head.body,
+            HEAD - self.top,
+            self.canvas.body
         );
-        self.element(r#" xmlns="http://www.w3.org/2000/svg""#, &body, self.height + HEAD)
+        self.element(r#" xmlns="http://www.w3.org/2000/svg""#, &body, 0.0, self.height - self.top + HEAD)
     }
 
-    fn element(&self, attributes: &str, body: &str, height: f64) -> String {
+    fn element(&self, attributes: &str, body: &str, top: f64, height: f64) -> String {
         let Self { name, width, .. } = self;
         let cursor = self.cursor.as_ref().map_or_else(String::new, |cursor| {
             format!(r#" data-x="{}" data-y="{}" data-unit="{}""#, cursor.x.as_data(), cursor.y.as_data(), cursor.unit)
         });
         format!(
-            "<svg{attributes} class=\"plot\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-labelledby=\"{name}-t {name}-d\"{cursor}>\
+            "<svg{attributes} class=\"plot\" viewBox=\"0 {top} {width} {height}\" role=\"img\" aria-labelledby=\"{name}-t {name}-d\"{cursor}>\
              <title id=\"{name}-t\">{}</title><desc id=\"{name}-d\">{}</desc>{body}</svg>",
             Escaped(&self.title),
             Escaped(&self.desc),

@@ -49,6 +49,8 @@ impl Scale {
     /// Logarithmic over what is above zero, widened to 1, 2 or 5 times a power of ten.
     pub fn log(values: impl IntoIterator<Item = f64>, from: f64, to: f64) -> Self {
         let (low, high) = range(values.into_iter().filter(|value| 0.0 < *value)).unwrap_or((1.0, 10.0));
+        // What hardly varies runs through the middle, and does not look as if it did.
+        let (low, high) = if high < low * 1.5 { (low / 1.5, high * 1.5) } else { (low, high) };
         let low = steps_of_log(low.log10()).rev().find(|step| *step <= low).unwrap_or(low);
         let high = steps_of_log(high.log10()).find(|step| high <= *step).unwrap_or(high);
         let high = if low < high { high } else { low * 10.0 };
@@ -74,6 +76,15 @@ impl Scale {
             Kind::Nines => "nines",
         };
         format!("{kind} {:.4} {:.4} {:.1} {:.1}", self.low, self.high, self.from, self.to)
+    }
+
+    /// Powers of two within the range of a logarithmic scale, as bytes are counted, at most `count`.
+    pub fn binary_ticks(&self, count: usize) -> Vec<f64> {
+        const POWERS_MAX: usize = 62;
+        let inside = |value: &f64| self.low - 1e-9 <= value.log10() && value.log10() <= self.high + 1e-9;
+        let powers = |step: usize| (0..=POWERS_MAX).step_by(step).map(|power| 2f64.powi(power as i32)).filter(inside);
+        let steps = [1, 2, 5, 10, 20].into_iter().map(|step| powers(step).collect::<Vec<_>>());
+        steps.into_iter().find(|ticks| ticks.len() <= count).unwrap_or_default()
     }
 
     /// Round values within the range, at most about `count`.
