@@ -55,6 +55,7 @@ pub struct CostMeter {
 
 impl CostMeter {
     /// Measures these processes, by name and process id.
+    #[cfg(test)]
     pub fn start(processes: &[(String, u32)]) -> Self {
         Self::follow(&Roster::from(processes))
     }

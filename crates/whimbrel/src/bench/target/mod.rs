@@ -19,7 +19,6 @@ mod spec;
 mod tests;
 
 use std::net::IpAddr;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -56,7 +55,8 @@ pub struct Target {
     roster: Roster,
     asking: Asking,
     network: Network,
-    folder: Option<Folder>,
+    /// Removed with it; none if the cluster is somebody else's.
+    _folder: Option<Folder>,
 }
 
 impl Target {
@@ -83,7 +83,7 @@ impl Target {
             roster: roster.clone(),
             asking: Asking::new()?,
             network,
-            folder: Some(folder),
+            _folder: Some(folder),
         };
         target.network.release_ports();
         target.start_all()?;
@@ -128,7 +128,7 @@ impl Target {
             roster,
             asking,
             network: Network::loopback(),
-            folder: None,
+            _folder: None,
         })
     }
 
@@ -143,18 +143,14 @@ impl Target {
     }
 
     /// Name and process id of what runs now.
+    #[cfg(test)]
     pub fn processes(&self) -> Vec<(String, u32)> {
         self.roster.list()
     }
 
-    /// As [`Target::processes`], for who has to follow restarts.
+    /// Names and process ids of what runs, kept up to date over restarts.
     pub fn roster(&self) -> Roster {
         self.roster.clone()
-    }
-
-    /// The folder of the data and logs; `None` if the cluster is somebody else's.
-    pub fn folder(&self) -> Option<&Path> {
-        self.folder.as_ref().map(Folder::path)
     }
 
     /// Whether every process runs that should.
