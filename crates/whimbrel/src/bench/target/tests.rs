@@ -1,6 +1,7 @@
 //! The real binary and, where `KAFKA_JARS` names a folder of its jars, Apache Kafka.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
