@@ -105,6 +105,12 @@ impl Sending {
             }
         }
         let leaders = self.leaders.clone();
+        // Before there is something to send: the first records are not to wait for it.
+        for (id, _) in self.brokers.iter().filter(|(_, broker)| !broker.members.is_empty()) {
+            if let Some(address) = leaders.addresses.get(id) {
+                self.links.connect(*id, address, now);
+            }
+        }
         let has_moved =
             |id: i32, sent: &Sent| sent.tickets.iter().any(|at| leaders.leader.get(at.partition) != Some(&id));
         let stalled = self.brokers.iter().filter(|(id, broker)| {
