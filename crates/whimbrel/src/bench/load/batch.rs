@@ -19,8 +19,8 @@ pub const NAME_BYTES: usize = 16;
 pub const PRODUCERS_MAX: usize = 1 << 16;
 /// Keys are the eight bytes of their number.
 pub const KEY_BYTES: usize = 8;
-/// What a record takes besides key and value, at least: length, attributes, deltas, lengths and headers. Batches are filled
-/// by this estimate.
+/// What a record takes besides key and value, at least: length, attributes, deltas, lengths and headers. Batches are
+/// filled by this estimate.
 pub const HEADER_ALLOWANCE: usize = 10;
 /// The longest varint of 32 bits.
 const VARINT_BYTES_MAX: usize = 5;

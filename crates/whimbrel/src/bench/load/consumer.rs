@@ -26,7 +26,8 @@ const BYTES_MAX: i32 = 50 * 1024 * 1024;
 const PARTITION_BYTES_MAX: i32 = 1024 * 1024;
 /// Before a partition is asked for again that could not be read.
 const RETRY_NS: u64 = 20_000_000;
-/// An answer that is late by this makes it worth asking whether the leader is still the same; it has `WAIT_MS_MAX` itself.
+/// An answer that is late by this makes it worth asking whether the leader is still the same; the broker has
+/// `WAIT_MS_MAX` itself.
 const STALL_NS: u64 = 1_500_000_000;
 /// An answer that is not there by then does not come.
 const ANSWER_NS_MAX: u64 = 30_000_000_000;
