@@ -11,6 +11,8 @@ use crate::bench::workload::Workload;
 
 /// How long a cluster has until all partitions have leaders.
 const READY_WAIT: Duration = Duration::from_secs(120);
+/// How long brokers keep the files of a deleted topic; a minute unless they are told otherwise.
+const DELETE_DELAY_MS: u32 = 1000;
 const READY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Topics with as many partitions each. A partition's index is `topic × partitions + partition`.
@@ -72,12 +74,16 @@ impl Topics {
     /// # Errors
     /// The cluster refuses, or does not get ready.
     pub async fn create(&self, cluster: &Cluster, workload: &Workload) -> anyhow::Result<Metadata> {
+        // What the last point wrote is gone when the next one begins: data directories in memory are small.
+        let quick_deletion = ("file.delete.delay.ms".to_owned(), DELETE_DELAY_MS.to_string());
+        let mut configs = std::collections::BTreeMap::from([quick_deletion]);
+        configs.extend(workload.topic_config.clone());
         for name in self.names() {
             let topic = NewTopic {
                 name: name.to_owned(),
                 partitions: Some(workload.partitions),
                 replication_factor: Some(workload.replicas),
-                configs: workload.topic_config.clone().into_iter().collect(),
+                configs: configs.clone().into_iter().collect(),
                 ..NewTopic::default()
             };
             create_topic(cluster, &topic, false).await.with_context(|| format!("topic {name} cannot be created"))?;
