@@ -4,7 +4,7 @@ use super::escape::Escaped;
 use super::sample::{self, HOSTILE};
 use super::stats::{Spread, percentile};
 use super::svg::scale::Scale;
-use super::svg::{fit, slug};
+use super::svg::{fit, fit_end, slug};
 use super::units::{Unit, ratio, scaled};
 use super::*;
 use crate::bench::result::{Latency, Point};
@@ -215,6 +215,7 @@ fn texts_are_cut_to_their_room() {
     assert_eq!(fit("short", 100.0, 1.0), "short");
     assert_eq!(fit("a rather long name", 50.0, 1.0), "a rath…");
     assert_eq!(fit("any", 0.0, 1.0), "…");
+    assert_eq!(fit_end("a-long-topic-12", 50.0), "…pic-12");
     assert_eq!(
         [slug("1 KiB at 10 k/s"), slug(HOSTILE), slug("⚠")],
         ["1-kib-at-10-k-s", "script-img-src-x-onerror-alert-1", "point"]

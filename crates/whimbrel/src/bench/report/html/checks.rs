@@ -183,11 +183,11 @@ fn own_cost(results: &Results<'_>) -> String {
     let costs = results.rounds().map(|(_, round)| round.generator.cpu_us_per_record);
     let Some(cost) = Spread::of(costs) else { return String::new() };
     let late = results.rounds().map(|(_, round)| round.generator.late_p99_us).max().unwrap_or(0);
+    let (least, most) = (Unit::Microseconds.show(cost.min), Unit::Microseconds.show(cost.max));
+    let cost = if least == most { least } else { format!("{least} to {most}") };
     format!(
-        "<p class=\"verdict\">A record cost the load {} to {} of CPU; of a hundred records 99 were at most {} late, in every \
+        "<p class=\"verdict\">A record cost the load {cost} of CPU; of a hundred records 99 were at most {} late, in every \
          measurement.</p>",
-        Unit::Microseconds.show(cost.min),
-        Unit::Microseconds.show(cost.max),
         Unit::Microseconds.show(late as f64),
     )
 }

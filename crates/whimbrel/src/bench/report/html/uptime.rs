@@ -32,7 +32,7 @@ pub fn section(results: &Results<'_>) -> Section {
     let window = results.rounds().find_map(|(_, round)| Some(round.uptime.as_ref()?.window_ms)).unwrap_or(100);
     let note = format!(
         "A partition is available in a window of {window} ms if at least one record got through. Strips: produce above, \
-         consume below, gaps cut out in red; red bands are faults. The table counts the gaps of all partitions and rounds."
+         consume below, gaps cut out in red, by partition; red bands are faults. The table counts the gaps of all partitions and rounds."
     );
     Section::new("uptime", "Uptime", note, content)
 }

@@ -3,7 +3,7 @@
 use super::{WIDTH, key};
 use crate::bench::report::model::Results;
 use crate::bench::report::svg::scale::{Scale, seconds_label};
-use crate::bench::report::svg::{Anchor, Canvas, Figure, fit, slug, system_class};
+use crate::bench::report::svg::{Anchor, Canvas, Figure, fit_end, slug, system_class};
 use crate::bench::report::units::grouped;
 use crate::bench::result::{Availability, Fault, PartitionUptime, Point, Uptime};
 
@@ -39,10 +39,12 @@ fn figure(results: &Results<'_>, index: usize, system: usize, point: &Point, upt
     let bottom = TOP + ROW * shown.len() as f64;
     let mut canvas = Canvas::default();
     draw_faults(&mut canvas, &point.faults, &time, bottom);
+    let is_one_topic = uptime.partitions.windows(2).all(|pair| matches!(pair, [one, next] if one.topic == next.topic));
     for (row, partition) in shown.iter().enumerate() {
         let y = TOP + ROW * row as f64;
         let name = partition_name(partition);
-        canvas.text("tick", (LEFT - 8.0, y + 11.0), Anchor::End, &fit(&name, LEFT - 10.0, 1.0));
+        let label = if is_one_topic { partition.partition.to_string() } else { fit_end(&name, LEFT - 10.0) };
+        canvas.text("tick", (LEFT - 8.0, y + 11.0), Anchor::End, &label);
         let class = system_class(system);
         strip(&mut canvas, &class, y + 1.0, &partition.produce, &time, &format!("{name}, produce"));
         let consume = format!("{class} consume");

@@ -175,6 +175,12 @@ pub fn fit(text: &str, width: f64, size: f64) -> String {
     text.chars().take(room.saturating_sub(1)).chain(['…']).collect()
 }
 
+/// The end of a text that fits into `width` pixels: what tells partitions apart stands there.
+pub fn fit_end(text: &str, width: f64) -> String {
+    let backwards: String = text.chars().rev().collect();
+    fit(&backwards, width, 1.0).chars().rev().collect()
+}
+
 /// The class that gives the marks of a system their colour and dashes.
 pub fn system_class(system: usize) -> String {
     format!("s{}", system % SYSTEMS_MAX)
