@@ -25,6 +25,8 @@ need_debian() {
 need_c_compiler() { need_debian cc gcc libc6-dev; }
 need_java() { need_debian javac openjdk-17-jdk-headless; need_debian mvn maven; }
 need_kcat() { need_debian kcat kcat; }
+# With fonts: where there are none, a text has no width to check.
+need_chromium() { need_debian chromium chromium fonts-dejavu-core; }
 
 # unchanged STAMP FILE...: true if STAMP holds the checksum of the files, so that what they ask for is installed.
 unchanged() {

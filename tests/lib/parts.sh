@@ -181,6 +181,13 @@ part_cluster_tools() {
   "$PYTHON" -m cluster.check_tools "$@"
 }
 
+part_bench_report() {
+  need_python
+  need_chromium
+  need_whimbrel
+  "$PYTHON" -m bench_report.check "$@"
+}
+
 part_bench() {
   local WHIMBREL_PROFILE=${WHIMBREL_PROFILE:-release}
   need_python

@@ -1,12 +1,15 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::parser::ValueSource;
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use whimbrel_client::{Cluster, ClusterOptions};
 
+use crate::bench::BenchArgs;
 use crate::cluster::ClusterArgs;
 use crate::config::ConfigArgs;
 use crate::consume::ConsumeArgs;
@@ -30,17 +33,30 @@ pub struct Cli {
 impl Cli {
     /// Reads the command line; without a command it is that of `start`.
     pub fn read() -> (Command, Common) {
-        let cli = Self::parse();
+        let cli = Self::parse_words(std::env::args_os());
         match cli.command {
             Some(command) => (command, cli.common),
             None => {
                 let with_start = std::env::args_os().chain(["start".into()]);
-                let cli = Self::parse_from(with_start);
+                let cli = Self::parse_words(with_start);
                 match cli.command {
                     Some(command) => (command, cli.common),
                     None => unreachable!("the command was just added"),
                 }
             }
+        }
+    }
+
+    /// Ends the process where the words are no command line.
+    fn parse_words(words: impl IntoIterator<Item = OsString>) -> Self {
+        let matches = Self::command().get_matches_from(words);
+        let is_bootstrap_given = matches.value_source("bootstrap_server") != Some(ValueSource::DefaultValue);
+        match Self::from_arg_matches(&matches) {
+            Ok(mut cli) => {
+                cli.common.is_bootstrap_given = is_bootstrap_given;
+                cli
+            }
+            Err(error) => error.exit(),
         }
     }
 }
@@ -69,6 +85,8 @@ pub enum Command {
     Leader(LeaderArgs),
     /// Look into the files of a log directory
     Log(LogArgs),
+    /// Measure any Kafka cluster
+    Bench(BenchArgs),
     /// Print the completions for a shell
     Completions { shell: clap_complete::Shell },
 }
@@ -86,6 +104,9 @@ pub struct Common {
         value_name = "HOST:PORT"
     )]
     pub bootstrap_server: String,
+    /// Whether it was named, on the command line or in the environment.
+    #[arg(skip)]
+    pub is_bootstrap_given: bool,
     /// For people, or for programs
     #[arg(long, global = true, default_value = "table")]
     pub format: Format,

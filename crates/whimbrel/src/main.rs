@@ -4,12 +4,14 @@
 
 mod advice;
 mod args;
+mod bench;
 mod cluster;
 mod config;
 mod consume;
 mod group;
 mod keeper;
 mod leader;
+mod local_servers;
 mod log_dump;
 mod logging;
 mod output;
@@ -84,6 +86,7 @@ fn run(command: Command, common: &Common) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Log(args) => log_dump::run(&args, common.format),
+        Command::Bench(args) => bench::run(args, common),
         remote => {
             logging::for_tools();
             let output = Output::new(common.format);
@@ -107,6 +110,8 @@ async fn run_remote(command: Command, common: &Common, output: Output) -> anyhow
         Command::Cluster(args) => cluster::run(args, &cluster, output).await,
         Command::Reassign(args) => reassign::run(args, &cluster, output).await,
         Command::Leader(args) => leader::run(args, &cluster, output).await,
-        Command::Start(_) | Command::Keeper(_) | Command::Completions { .. } | Command::Log(_) => Ok(()),
+        Command::Start(_) | Command::Keeper(_) | Command::Completions { .. } | Command::Log(_) | Command::Bench(_) => {
+            Ok(())
+        }
     }
 }

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal};
 use tokio::sync::mpsc;
 
 use crate::args::LoggingArgs;
+use crate::local_servers::{replication, send_signal, tail};
 use crate::signals::StopSignals;
 use crate::{UsageError, logging};
 
@@ -22,6 +23,8 @@ use crate::{UsageError, logging};
 const START_WAIT: Duration = Duration::from_secs(30);
 /// How long a process has to end when it is asked to.
 const STOP_WAIT: Duration = Duration::from_secs(30);
+/// Lines of a log that say why its process ended.
+const TAIL_LINES: usize = 5;
 /// Where metrics of the first broker are served; the next ones follow.
 const HTTP_PORT: u16 = 9644;
 
@@ -119,17 +122,14 @@ fn properties(args: &PlaygroundArgs, id: u16, data: &Path, zookeeper: &str) -> R
         (_, Some(port)) => Ok(port),
         (_, None) => Err(UsageError(format!("--port {first}: there are no {} ports from there on", args.brokers))),
     };
-    let (replicas, in_sync) = (args.brokers.min(3), args.brokers.min(3).div_ceil(2));
     let mut lines = vec![
         format!("broker.id={id}"),
         format!("listeners=PLAINTEXT://{}:{}", Ipv4Addr::LOCALHOST, port(args.port)?),
         format!("log.dirs={}", data.display()),
         format!("zookeeper.connect={zookeeper}"),
-        format!("default.replication.factor={replicas}"),
-        format!("offsets.topic.replication.factor={replicas}"),
-        format!("min.insync.replicas={in_sync}"),
         format!("whimbrel.http.listener={}:{}", Ipv4Addr::LOCALHOST, port(HTTP_PORT)?),
     ];
+    lines.extend(replication(usize::from(args.brokers)).iter().map(|(key, value)| format!("{key}={value}")));
     lines.extend(args.set.iter().map(|(key, value)| format!("{key}={value}")));
     Ok(lines.join("\n") + "\n")
 }
@@ -157,9 +157,9 @@ async fn start(name: &str, words: &[&str], log: &Path, ends: &mpsc::UnboundedSen
             let command = format!("{} {}", program.display(), words.join(" "));
             Ok(Member { name: name.to_owned(), pid, address, command })
         }
-        Ok(Err(_)) => anyhow::bail!("{name} ended; {} says why:\n{}", log.display(), tail(log)),
+        Ok(Err(_)) => anyhow::bail!("{name} ended; {} says why:\n{}", log.display(), tail(log, TAIL_LINES)),
         Err(_) => {
-            terminate(pid, Signal::TERM);
+            send_signal(pid, Signal::TERM);
             anyhow::bail!("{name} is not up within {START_WAIT:?}; look into {}", log.display())
         }
     }
@@ -188,13 +188,6 @@ fn follow(
     if let Ok(status) = child.wait() {
         let _ = ends.send(Ended { pid, status });
     }
-}
-
-/// The last lines of a log.
-fn tail(log: &Path) -> String {
-    let text = fs::read_to_string(log).unwrap_or_default();
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(5)..].join("\n")
 }
 
 fn print(members: &[Member]) {
@@ -235,7 +228,7 @@ async fn watch(members: &mut Vec<Member>, ended: &mut mpsc::UnboundedReceiver<En
 /// Stops one after the other, each handing over to those that are left; the keeper, which was first, is last.
 async fn stop_all(members: Vec<Member>, ended: &mut mpsc::UnboundedReceiver<Ended>) {
     for member in members.into_iter().rev() {
-        terminate(member.pid, Signal::TERM);
+        send_signal(member.pid, Signal::TERM);
         let gone = async {
             while let Some(end) = ended.recv().await {
                 if end.pid == member.pid {
@@ -245,13 +238,7 @@ async fn stop_all(members: Vec<Member>, ended: &mut mpsc::UnboundedReceiver<Ende
         };
         if tokio::time::timeout(STOP_WAIT, gone).await.is_err() {
             println!("{} does not stop within {STOP_WAIT:?} and is killed", member.name);
-            terminate(member.pid, Signal::KILL);
+            send_signal(member.pid, Signal::KILL);
         }
-    }
-}
-
-fn terminate(pid: Pid, signal: Signal) {
-    if let Err(error) = kill_process(pid, signal) {
-        tracing::debug!(?pid, %error, "the process is gone already");
     }
 }
