@@ -69,10 +69,13 @@ impl Default for Workload {
 #[serde(rename_all = "lowercase")]
 pub enum Acks {
     #[value(name = "0", alias = "none")]
+    #[serde(alias = "0")]
     None,
     #[value(name = "1", alias = "leader")]
+    #[serde(alias = "1")]
     Leader,
     #[value(name = "all", alias = "-1")]
+    #[serde(alias = "-1")]
     All,
 }
 
