@@ -19,7 +19,9 @@ mod proto;
 mod server;
 mod session;
 mod store;
-mod tree;
+/// The machine by itself: for the micro-benchmarks of this crate, which see only what is public.
+#[doc(hidden)]
+pub mod tree;
 mod watch;
 
 pub use config::{JUTE_MAX_BUFFER, KeeperConfig};

@@ -196,7 +196,6 @@ pub enum TxnResult {
 /// The kinds of watch events (`Watcher.Event.EventType`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(i32)]
-#[expect(clippy::enum_variant_names, reason = "the names are ZooKeeper's")]
 pub enum EventKind {
     NodeCreated = 1,
     NodeDeleted = 2,
