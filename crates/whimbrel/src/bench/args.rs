@@ -50,6 +50,9 @@ pub struct RunArgs {
     /// Where the brokers that are started keep their data; by default in memory
     #[arg(long, value_name = "DIR", help_heading = "System")]
     pub data: Option<PathBuf>,
+    /// Whimbrel's program, where it is the target; by default this very one
+    #[arg(long, value_name = "FILE", help_heading = "System")]
+    pub whimbrel: Option<PathBuf>,
     /// Of Apache Kafka, where it is the target or the client
     #[arg(long, value_name = "VERSION", help_heading = "System")]
     pub kafka_version: Option<String>,

@@ -78,6 +78,7 @@ fn spec(kind: Kind, args: &RunArgs, scenario: &Scenario) -> Result<TargetSpec, U
     spec.coordination = args.coordination.unwrap_or_else(|| Coordination::default_for(kind, &spec.kafka_version));
     spec.kafka_jars.clone_from(&args.kafka_jars);
     spec.data.clone_from(&args.data);
+    spec.whimbrel.clone_from(&args.whimbrel);
     spec.settings = args.set.iter().cloned().collect::<BTreeMap<_, _>>();
     Ok(spec)
 }
