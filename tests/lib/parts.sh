@@ -185,6 +185,7 @@ part_bench_report() {
   need_python
   need_chromium
   need_whimbrel
+  tests/bench/nightly --self-test
   "$PYTHON" -m bench_report.check "$@"
 }
 
