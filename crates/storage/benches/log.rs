@@ -159,7 +159,7 @@ fn producer_state(criterion: &mut Criterion) {
             let header = header_at(offset);
             match states.check(black_box(&header), None, AppendOrigin::Client).expect("the sequence goes on") {
                 Verdict::Append(update) => black_box(states.apply(&update)),
-                Verdict::Duplicate(batch) => panic!("{batch:?} is no duplicate"),
+                repeated => panic!("{repeated:?}, and nothing was repeated"),
             };
             offset += i64::from(RECORDS);
         });
