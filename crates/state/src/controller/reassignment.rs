@@ -178,7 +178,9 @@ impl Controller {
     /// Notes the result for one partition, and answers the request when it was the last.
     pub(super) fn reassigned(&mut self, asker: Asker, name: &TopicPartition, result: Result<(), Refusal>) {
         let Asker::Request(id, position) = asker else {
-            if result.is_err() {
+            // Another order of the same replicas is done at once: no step follows.
+            let goes_on = self.facts.partition(name).is_some_and(Partition::is_being_reassigned);
+            if result.is_err() || !goes_on {
                 self.forget_legacy(name);
             }
             return;
