@@ -32,6 +32,11 @@ pub const DELIBERATE: &[Deliberate] = &[
         versions: 0..=99,
         reason: "Kafka fails with UNKNOWN_SERVER_ERROR; here the records are invalid",
     },
+    Deliberate {
+        case: "Produce: a batch out of the window",
+        versions: 0..=99,
+        reason: "Kafka takes the repetition for a gap, which Java's producer repeats without end; here it is known",
+    },
 ];
 
 pub fn run(session: &mut Session) {
