@@ -1,12 +1,10 @@
 """Speaks to a broker byte by byte: bad frames, unknown requests, other protocols, order, and limits of connections."""
 
-import contextlib
 import os
 import select
 import socket
 import struct
 import sys
-import threading
 import time
 
 from harness import wire
@@ -18,7 +16,7 @@ IS_KAFKA = os.environ.get("BROKER") == "kafka"
 UNSUPPORTED_VERSION = 35
 # A TLS 1.2 record that begins a handshake, as every TLS client sends it first.
 CLIENT_HELLO = bytes.fromhex("16030100c8010000c40303") + bytes(range(192))
-PRODUCE, FETCH, METADATA = 0, 1, 3
+PRODUCE, FETCH = 0, 1
 
 checks = Checks("raw protocol")
 broker = None
@@ -156,31 +154,6 @@ def a_client_that_reads_nothing_holds_only_itself():
             for _ in range(20):
                 assert answers_metadata(other)
             assert time.monotonic() - started < 5
-
-
-@checks.check
-def a_client_that_never_lets_up_is_answered_and_holds_only_itself():
-    """Megabytes wait in the socket when the broker begins to read, so that it has no reason to wait for this client."""
-    count, name = 500, "x" * 30_000
-    for _ in range(5):
-        with wire.connect(broker.port, timeout=60) as connection:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 25)
-            data = memoryview(b"".join(wire.request(METADATA, 1, i, struct.pack(">i", 0), client_id=name) for i in range(count)))
-            broker.freeze()
-            connection.setblocking(False)
-            sent = 0
-            with contextlib.suppress(BlockingIOError):
-                while sent < len(data):
-                    sent += connection.send(data[sent:])
-            broker.thaw()
-            connection.settimeout(60)
-            sender = threading.Thread(target=connection.sendall, args=(data[sent:],), daemon=True)
-            sender.start()
-            for number in range(count):
-                assert wire.receive_frame(connection)[0] == number
-            sender.join()
-            with wire.connect(broker.port) as other:
-                assert answers_metadata(other)
 
 
 @checks.check

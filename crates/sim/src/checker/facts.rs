@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Counts, Violation, delivery};
+use super::{Counts, Violation};
 use crate::history::{Event, Line, Partition, Record, Sequence};
 
 #[derive(Debug, Default)]
@@ -55,7 +55,8 @@ impl Facts {
         (facts, violations)
     }
 
-    pub fn counts(&self) -> Counts {
+    /// `renumbered`: see [`Counts::renumbered`].
+    pub fn counts(&self, renumbered: usize) -> Counts {
         Counts {
             sent: self.sent.len(),
             acknowledged: self.acknowledged.len(),
@@ -63,7 +64,7 @@ impl Facts {
             processed: self.processed.values().map(BTreeSet::len).sum(),
             commits: self.commits,
             replicas: self.copies.values().map(BTreeMap::len).sum(),
-            renumbered: delivery::stored_again(self).filter(|again| again.is_renumbered(self)).count(),
+            renumbered,
         }
     }
 

@@ -1,6 +1,5 @@
 //! `whimbrel bench run`: all points of a scenario, on each system in turn, round by round.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::args::RunArgs;
@@ -55,12 +54,8 @@ fn description(scenario: &Scenario, args: &RunArgs) -> Run {
         started: jiff::Timestamp::now().to_string(),
         bench_version: env!("CARGO_PKG_VERSION").to_owned(),
         machine: machine::describe(&data),
-        limits: limits_of(&data),
+        limits: limits::measure(&data),
     }
-}
-
-fn limits_of(data: &Path) -> std::collections::BTreeMap<String, f64> {
-    limits::measure(data)
 }
 
 fn seconds(planned: &PlannedPoint) -> f64 {

@@ -63,7 +63,7 @@ impl Topics {
         Some(topic * self.partitions + partition)
     }
 
-    /// The index of a partition of a topic by name. `near` is tried first: answers have the order of their questions.
+    /// The index of a partition of a topic by name.
     pub fn index_by_name(&self, name: &str, partition: i32) -> Option<usize> {
         let topic = self.names.iter().position(|known| known.as_str() == name)?;
         self.index_of(topic, partition)
