@@ -76,14 +76,13 @@ impl CostMeter {
         Self { roster: roster.clone(), stop, looking }
     }
 
-    /// What was used, by name. `now` names the processes once more: one that is new under an old name was started in
-    /// the meantime, and all that it used is added to what its predecessor did.
-    pub fn finish(self, now: &[(String, u32)]) -> Vec<ProcessCost> {
+    /// What was used, by name. A process that is new under an old name was started in the meantime, and all that it used
+    /// is added to what its predecessor did.
+    pub fn finish(self) -> Vec<ProcessCost> {
         drop(self.stop);
         let mut costs = self.looking.join().unwrap_or_default();
         costs.looks = 0;
         costs.look(&self.roster.list());
-        costs.look(now);
         costs.finish()
     }
 }
@@ -247,7 +246,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let child = busy(folder.path(), 64);
         let processes = [("broker 1".to_owned(), child.id())];
-        let costs = CostMeter::start(&processes).finish(&processes);
+        let costs = CostMeter::start(&processes).finish();
         end(child);
         let [cost] = &costs[..] else { panic!("one process: {costs:?}") };
         assert_eq!((cost.name.as_str(), cost.pid), ("broker 1", processes[0].1));
@@ -272,7 +271,7 @@ mod tests {
             roster.remove("broker 1");
             end(child);
         }
-        let costs = meter.finish(&roster.list());
+        let costs = meter.finish();
         let ticks = costs[0].cpu_seconds * rustix::param::clock_ticks_per_second() as f64;
         let expected = each.iter().sum::<u64>() as f64;
         assert!(expected <= ticks + 0.5 && ticks <= expected + 3.0, "{ticks} of {each:?}");

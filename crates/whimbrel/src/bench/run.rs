@@ -205,7 +205,7 @@ impl Bounds for Meter {
 
     fn ends(&mut self) {
         if let Some(running) = self.running.take() {
-            self.cost = running.finish(&self.roster.list());
+            self.cost = running.finish();
         }
         self.is_over.store(true, Ordering::Relaxed);
     }

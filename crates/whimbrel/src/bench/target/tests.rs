@@ -80,7 +80,7 @@ fn a_broker_that_is_killed_by_plan_comes_back_and_nothing_stays_behind() {
     assert!((100..5_000).contains(&fault.at_ms) && fault.at_ms + 200 <= until, "{fault:?}");
     assert_eq!(target.asking.metadata(target.bootstrap(), Some(&[])).unwrap().brokers.len(), 1);
 
-    let costs = meter.finish(&target.processes());
+    let costs = meter.finish();
     assert_eq!((costs.len(), costs[0].name.as_str(), costs[0].pid), (1, "broker 1", second));
     target.stop().unwrap();
     assert!(!Path::new(&format!("/proc/{second}")).exists());
