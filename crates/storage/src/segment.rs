@@ -432,6 +432,20 @@ impl Segment {
         written
     }
 
+    /// The length of a file with all entries that were added to it, without opening it; `None` if it is not there.
+    fn written_len(self: &Arc<Self>, kind: Kind) -> Result<Option<u64>, StorageError> {
+        self.write_entries(kind)?;
+        let found = match self.slot(kind).get() {
+            Some(file) => file.metadata(),
+            None => std::fs::metadata(self.path(kind)),
+        };
+        match found {
+            Ok(metadata) => Ok(Some(metadata.len())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.io_error("stat", kind, error)),
+        }
+    }
+
     /// Cuts both index files to these numbers of entries.
     pub(crate) fn truncate_indexes(self: &Arc<Self>, index: u32, time: u32) -> Result<(), StorageError> {
         let sizes = [
@@ -439,11 +453,10 @@ impl Segment {
             (Kind::TimeIndex, u64::from(time) * index::TIME_BYTES),
         ];
         for (kind, size) in sizes {
-            let file = self.file(kind)?;
-            let io_error = |e| self.io_error("truncate", kind, e);
             // Most files are right already after a crash, and a change costs a journal entry.
-            if file.metadata().map_err(io_error)?.len() != size {
-                file.set_len(size).map_err(io_error)?;
+            if self.written_len(kind)? != Some(size) {
+                let truncated = self.file(kind)?.set_len(size);
+                truncated.map_err(|e| self.io_error("truncate", kind, e))?;
             }
         }
         self.set_entries(index, time);

@@ -12,7 +12,7 @@ use parking_lot::Mutex;
 use whimbrel_model::{Offset, TopicPartition, Uuid};
 
 use super::producers::{Expiry, Snapshots};
-use super::{Log, State, TailBudget, recover};
+use super::{EpochFile, Log, State, TailBudget, recover};
 use crate::checkpoint;
 use crate::config::LogConfig;
 use crate::dir::LogDir;
@@ -124,14 +124,23 @@ impl Log {
         let log_start = segments.first().map_or(end, |first| first.base.max(from.log_start.0));
         epochs.truncate_from_end(Offset(end));
         epochs.truncate_from_start(from.log_start);
-        let epochs_changed = epochs != before;
+        let was_written = !before.entries().is_empty() && !report.epochs_were_rebuilt;
+        // A process that ended by a crash need not have synced what it wrote.
+        let epochs_need_sync = was_written && !context.is_clean;
+        let epoch_file = if epochs == before {
+            EpochFile::Current
+        } else if before.entries().starts_with(epochs.entries()) && was_written {
+            EpochFile::Beyond(Box::new(before))
+        } else {
+            EpochFile::Unwritten
+        };
         let flushed = if context.is_clean { end } else { from.recovery_point.0.min(end) };
         let state = State {
             segments,
             active: None,
             epochs,
-            epochs_are_unwritten: false,
-            epochs_need_sync: false,
+            epoch_file,
+            epochs_need_sync,
             topic_id: meta::read_partition_metadata(path)?,
             needs_dir_sync,
             generation: 0,
@@ -145,7 +154,7 @@ impl Log {
         log.set_high_watermark(from.high_watermark);
         {
             let mut state = log.state.lock();
-            if epochs_changed {
+            if matches!(state.epoch_file, EpochFile::Unwritten) {
                 log.write_epochs(&mut state)?;
             }
             let expiry = Expiry { now_ms: context.now_ms, after_ms: context.producer_id_expiration_ms };
@@ -176,7 +185,7 @@ impl Log {
             segments: vec![segment],
             active: None,
             epochs: EpochCache::default(),
-            epochs_are_unwritten: false,
+            epoch_file: EpochFile::Current,
             epochs_need_sync: false,
             topic_id,
             needs_dir_sync: true,

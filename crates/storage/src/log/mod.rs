@@ -90,8 +90,7 @@ pub(crate) struct State {
     /// `None` until the first append after opening: idle logs do not need it.
     active: Option<Box<Active>>,
     epochs: EpochCache,
-    /// The checkpoint in place says less than `epochs`: the disk was full.
-    epochs_are_unwritten: bool,
+    epoch_file: EpochFile,
     epochs_need_sync: bool,
     topic_id: Option<Uuid>,
     /// A segment file was created since the partition's directory was last synced.
@@ -104,6 +103,17 @@ pub(crate) struct State {
     tail: Option<Box<tail::Tail>>,
     producers: ProducerStates,
     snapshots: producers::Snapshots,
+}
+
+/// What the leader epoch checkpoint says, beside the epochs in memory. It is written before anything is appended unless it
+/// is current.
+enum EpochFile {
+    Current,
+    /// Less: the disk was full.
+    Unwritten,
+    /// These, which go on where the log ends: so it was found after a crash. Each start leaves out what lies behind the
+    /// end, and a leader of before begins its epoch there again, so that for idle logs nothing is to be written.
+    Beyond(Box<EpochCache>),
 }
 
 /// What appends keep about the active segment.
@@ -264,7 +274,7 @@ impl Log {
     }
 
     fn assign_epoch(&self, state: &mut State, epoch: LeaderEpoch, start: Offset) -> Result<(), StorageError> {
-        if state.epochs.assign(epoch, start) || state.epochs_are_unwritten {
+        if state.epochs.assign(epoch, start) || !matches!(state.epoch_file, EpochFile::Current) {
             self.write_epochs(state)?;
         }
         Ok(())
@@ -273,13 +283,17 @@ impl Log {
     /// Not synced here: the epochs of records past the recovery point are rebuilt from the batches, and a flush syncs
     /// the file before the recovery point moves.
     fn write_epochs(&self, state: &mut State) -> Result<(), StorageError> {
-        state.epochs_are_unwritten = true;
+        let before = std::mem::replace(&mut state.epoch_file, EpochFile::Unwritten);
+        if matches!(before, EpochFile::Beyond(found) if *found == state.epochs) {
+            state.epoch_file = EpochFile::Current;
+            return Ok(());
+        }
         let text = checkpoint::format_epochs(state.epochs.entries());
         let home = self.home.path();
         small::replace_unsynced(&home, names::LEADER_EPOCH_CHECKPOINT, text.as_bytes()).map_err(|e| {
             self.dir.write_failed(StorageError::io("write", &home.join(names::LEADER_EPOCH_CHECKPOINT), e))
         })?;
-        state.epochs_are_unwritten = false;
+        state.epoch_file = EpochFile::Current;
         state.epochs_need_sync = true;
         Ok(())
     }

@@ -293,3 +293,52 @@ fn the_last_five_batches_of_a_producer_are_duplicates_after_two_crashes_in_a_row
         crashed = copy;
     }
 }
+
+#[test]
+fn epochs_behind_the_end_count_for_nothing_and_leave_the_file_before_anything_is_appended() {
+    let original = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open(original.path());
+    append(&create(&manager, 0, &LogConfig::default()), &batch(3, 40, NOW_MS));
+    let file = |dir: &Path| fs::read_to_string(dir.join("topic-0/leader-epoch-checkpoint")).expect("read");
+    let known = |log: &Log| -> Vec<_> { log.epoch_entries().iter().map(|e| (e.epoch.0, e.start.0)).collect() };
+    fs::write(original.path().join("topic-0/leader-epoch-checkpoint"), "0\n2\n0 0\n1 5\n").expect("written");
+
+    let crashed = tempfile::tempdir().expect("a directory");
+    copy_tree(original.path(), crashed.path());
+    let (manager, _) = open(crashed.path());
+    let log = manager.get(&tp(0)).expect("the log");
+    assert_eq!((known(&log), log.log_end_offset()), (vec![(0, 0)], Offset(3)));
+    // Of the epoch that is known already: nothing is noted, yet with these records the file would be wrong.
+    append(&log, &batch(3, 40, NOW_MS));
+    assert_eq!(file(crashed.path()), "0\n1\n0 0\n");
+    let again = tempfile::tempdir().expect("a directory");
+    copy_tree(crashed.path(), again.path());
+    let (manager, _) = open(again.path());
+    let log = manager.get(&tp(0)).expect("the log");
+    assert_eq!((known(&log), log.log_end_offset()), (vec![(0, 0)], Offset(6)));
+}
+
+#[test]
+fn a_leader_of_an_empty_log_finds_its_epoch_in_the_file_after_a_crash() {
+    use std::os::unix::fs::MetadataExt;
+    let original = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open(original.path());
+    let lead =
+        |log: &Log, epoch| log.assign_epoch_start(whimbrel_model::LeaderEpoch(epoch), Offset(0)).expect("written");
+    lead(&create(&manager, 0, &LogConfig::default()), 4);
+
+    let crashed = tempfile::tempdir().expect("a directory");
+    copy_tree(original.path(), crashed.path());
+    let file = crashed.path().join("topic-0/leader-epoch-checkpoint");
+    let inode = || fs::metadata(&file).expect("there").ino();
+    let before = inode();
+    let (manager, _) = open(crashed.path());
+    let log = manager.get(&tp(0)).expect("the log");
+    assert_eq!(log.epoch_entries(), []);
+    lead(&log, 4);
+    assert_eq!((log.epoch_entries().len(), inode()), (1, before));
+    // With another epoch it is another file.
+    lead(&log, 5);
+    assert_eq!(fs::read_to_string(&file).expect("read"), "0\n1\n5 0\n");
+    assert_ne!(inode(), before);
+}
