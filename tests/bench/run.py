@@ -28,7 +28,6 @@ FOR_LATENCY = ["linger.ms=0", "acks=1"]
 RUN_BYTES = 500_000_000
 WARM_UP_BYTES = 300_000_000
 LATENCY_SECONDS = 30
-PARTITIONS_MANY = 10_000
 IDLE_SECONDS = 15
 
 
@@ -36,6 +35,7 @@ class Bench:
     def __init__(self, arguments):
         self.runs, self.root = arguments.runs, arguments.data
         self.codecs = arguments.codecs.split(",")
+        self.many = arguments.many
         self.kills, self.kafka_rounds, self.partitions = arguments.kills, arguments.kafka_rounds, arguments.partitions
         self.away_seconds, self.plots, self.session_ms = arguments.away, arguments.plots, arguments.session_ms
         self.producer = [setting for setting in TUNED if "acks" not in setting] if arguments.tuned_producer else []
@@ -129,7 +129,7 @@ def many_partitions(bench, kind):
     try:
         broker.start()
         started = time.monotonic()
-        create_many(broker, PARTITIONS_MANY)
+        create_many(broker, bench.many)
         created = time.monotonic() - started
         time.sleep(5)
         cpu = idle_cpu_percent(broker.pid, IDLE_SECONDS)
@@ -139,7 +139,7 @@ def many_partitions(bench, kind):
             time.sleep(5)
         started = time.monotonic()
         broker.spawn()
-        wait_until(lambda: all_led(broker, PARTITIONS_MANY), 300, "all partitions have leaders")
+        wait_until(lambda: all_led(broker, bench.many), 300, "all partitions have leaders")
         restart = time.monotonic() - started
         return created, memory, cpu, files, restart, rss_mib(broker.pid)
     finally:
@@ -166,7 +166,7 @@ def partitions(bench):
         created, memory, cpu, files, restart, after = (median(column) for column in zip(*runs))
         rows.append((kind.name.capitalize(), figure(created), figure(memory, 0), figure(cpu, 2), int(files), figure(restart, 2), figure(after, 0)))
     header = ("broker", "created in (s)", "RSS (MiB)", "idle CPU (%)", "open files", "restart after kill -9 (s)", "RSS then (MiB)")
-    table(f"{PARTITIONS_MANY:,} partitions", header, rows)
+    table(f"{bench.many:,} partitions", header, rows)
 
 
 # --- throughput and CPU --------------------------------------------------------------------------------------------
@@ -280,6 +280,7 @@ def main():
     parser.add_argument("--only", choices=("whimbrel", "kafka"))
     parser.add_argument("--tuned-producer", action="store_true", help="throughput with " + " ".join(TUNED))
     parser.add_argument("--codecs", default="none,lz4", help="for throughput (default none,lz4)")
+    parser.add_argument("--many", type=int, default=10_000, metavar="N", help="partitions of the figure of that name")
     parser.add_argument("--kills", type=int, default=50, help="rounds of failover, frozen, rolling and controller")
     parser.add_argument("--kafka-rounds", type=int, default=5, help="of these, for Kafka, which takes long")
     parser.add_argument("--partitions", type=int, default=1, help="that the client of a gap sends to; the gap is that of the first")

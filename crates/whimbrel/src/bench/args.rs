@@ -6,10 +6,11 @@ use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::compare::CompareArgs;
+use super::disturbances::Disturbance;
 use super::external::Client;
 use super::faults::FaultPlan;
 use super::report::ReportArgs;
-use super::target::{Coordination, Kind};
+use super::target::{Coordination, TargetName};
 use super::workload::{Acks, Codec, Keys, Payload};
 
 #[derive(Debug, Args)]
@@ -35,13 +36,14 @@ pub struct RunArgs {
     /// A scenario's name, or its TOML file; flags stand over what it says
     #[arg(long, value_name = "NAME|FILE")]
     pub scenario: Option<String>,
-    /// A system that is started for it and stopped after it; several are measured in turn
-    #[arg(long, value_enum, value_delimiter = ',', help_heading = "System")]
-    pub target: Vec<Kind>,
+    /// A system that is started for it and stopped after it: whimbrel, kafka, kafka-VERSION; several are measured in turn
+    #[arg(long, value_delimiter = ',', value_name = "NAME,...", help_heading = "System")]
+    pub target: Vec<TargetName>,
     /// How many brokers are started: 1 or 3
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3), help_heading = "System")]
     pub brokers: Option<u8>,
-    /// What the brokers agree through; by default the keeper for whimbrel, ZooKeeper for Kafka 3, KRaft for Kafka 4
+    /// What the brokers agree through; by default, and for kafka-VERSION where it cannot be, the keeper for whimbrel,
+    /// ZooKeeper for Kafka 3, KRaft for Kafka 4
     #[arg(long, value_enum, help_heading = "System")]
     pub coordination: Option<Coordination>,
     /// A setting of the brokers that are started
@@ -56,12 +58,15 @@ pub struct RunArgs {
     /// Of Apache Kafka, where it is the target or the client
     #[arg(long, value_name = "VERSION", help_heading = "System")]
     pub kafka_version: Option<String>,
-    /// A folder with its jars; otherwise Maven fetches them
+    /// A folder with its jars; otherwise, and for kafka-VERSION, Maven fetches them
     #[arg(long, value_name = "DIR", help_heading = "System")]
     pub kafka_jars: Option<PathBuf>,
     /// Something that is done to the brokers that are started, such as "kill leader at 5s for 10s"
     #[arg(long, value_name = "PLAN", help_heading = "System")]
     pub fault: Vec<FaultPlan>,
+    /// What the cluster is asked besides, such as "create 1000 topics at 5s" or "read 5 GB back at 5s"
+    #[arg(long, value_name = "WORK", help_heading = "System")]
+    pub disturb: Vec<Disturbance>,
     /// Processes of the cluster on this machine, whose cost is told
     #[arg(long, value_name = "PID", value_delimiter = ',', help_heading = "System")]
     pub pid: Vec<u32>,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -20,6 +21,9 @@ const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 /// Of an append before each `fdatasync`.
 const SYNCED_BYTES: usize = 4 * KIB;
+/// A file that is sent, in pieces.
+const SENT_BYTES: usize = 128 * KIB;
+const SENT_PIECES: u64 = 512;
 /// Of a message that goes to and fro.
 const ROUND_TRIP_BYTES: usize = 100;
 
@@ -28,7 +32,7 @@ const ROUND_TRIP_BYTES: usize = 100;
 struct Copied {
     bytes: u64,
     elapsed: Duration,
-    /// User and system, of all threads that took part.
+    /// User and system, of all threads that took part unless it is said otherwise.
     cpu: Duration,
 }
 
@@ -38,15 +42,18 @@ impl Copied {
     }
 }
 
-/// Measures for about four seconds. Files are made in `data` and removed; a figure that cannot be had is left out, and
+/// Measures for about five seconds. Files are made in `data` and removed; a figure that cannot be had is left out, and
 /// the log says why.
 ///
-/// The names have their units at the end: GB is 10^9 bytes, "CPU-s/GB" counts all threads that took part.
+/// The names have their units at the end: GB is 10^9 bytes, "CPU-s/GB" counts all threads that took part, but for what is
+/// sent out of the page cache: there it is the sender alone, in whose place a broker is.
 pub fn measure(data: &Path) -> BTreeMap<String, f64> {
     let mut limits = BTreeMap::new();
     add_copy(&mut limits, "loopback copy", || loopback_copy(64 * KIB));
     add_copy(&mut limits, "loopback copy, 1 MiB writes", || loopback_copy(MIB));
-    add_copy(&mut limits, "page cache append", || page_cache_append(data));
+    add_copy(&mut limits, "page cache to loopback", || page_cache_to_loopback(data));
+    add_copy(&mut limits, "page cache append", || append(data, false));
+    add_copy(&mut limits, "synced append, 1 MiB", || append(data, true));
     add_times(&mut limits, "fdatasync", synced_appends(data));
     add_times(&mut limits, "loopback round trip", round_trips());
     limits
@@ -81,6 +88,31 @@ fn add_times(limits: &mut BTreeMap<String, f64>, name: &str, times: io::Result<V
 
 /// One thread sends and one receives, both in pieces of `piece` bytes.
 fn loopback_copy(piece: usize) -> io::Result<Copied> {
+    let buffer = vec![b'x'; piece];
+    let (received, sent_cpu) = over_loopback(piece, |sender, _| sender.write_all(&buffer))?;
+    Ok(Copied { cpu: received.cpu + sent_cpu, ..received })
+}
+
+/// What a broker does for a consumer at the least: it reads a file that is in the page cache and sends it.
+fn page_cache_to_loopback(data: &Path) -> io::Result<Copied> {
+    let mut file = scratch_file(data)?;
+    let mut buffer = vec![b'x'; SENT_BYTES];
+    for _ in 0..SENT_PIECES {
+        file.write_all(&buffer)?;
+    }
+    let (received, sent_cpu) = over_loopback(SENT_BYTES, |sender, turn| {
+        file.read_exact_at(&mut buffer, (turn % SENT_PIECES) * SENT_BYTES as u64)?;
+        sender.write_all(&buffer)
+    })?;
+    Ok(Copied { cpu: sent_cpu, ..received })
+}
+
+/// Calls `send` over and over, with the number of its turn, while another thread receives pieces of `piece` bytes. Gives
+/// what was received, with the receiver's CPU, and the sender's CPU.
+fn over_loopback(
+    piece: usize,
+    mut send: impl FnMut(&mut TcpStream, u64) -> io::Result<()>,
+) -> io::Result<(Copied, Duration)> {
     let (mut sender, mut receiver) = connected()?;
     let began = Instant::now();
     let received = std::thread::spawn(move || {
@@ -92,25 +124,28 @@ fn loopback_copy(piece: usize) -> io::Result<Copied> {
         }
         io::Result::Ok(Copied { bytes, elapsed: began.elapsed(), cpu: thread_cpu() - cpu })
     });
-    let cpu = thread_cpu();
-    let buffer = vec![b'x'; piece];
+    let (cpu, mut turn) = (thread_cpu(), 0);
     while began.elapsed() < COPY_MEASURED {
-        sender.write_all(&buffer)?;
+        send(&mut sender, turn)?;
+        turn += 1;
     }
     // The receiver ends with the connection.
     drop(sender);
     let sent_cpu = thread_cpu() - cpu;
     let received = received.join().map_err(|_| io::Error::other("the receiver panicked"))??;
-    Ok(Copied { cpu: received.cpu + sent_cpu, ..received })
+    Ok((received, sent_cpu))
 }
 
-/// Appends to a file, never synced.
-fn page_cache_append(data: &Path) -> io::Result<Copied> {
+/// Appends to a file, each piece synced or none.
+fn append(data: &Path, is_synced: bool) -> io::Result<Copied> {
     let mut file = scratch_file(data)?;
     let buffer = vec![b'x'; MIB];
     let (began, cpu, mut bytes) = (Instant::now(), thread_cpu(), 0);
     while began.elapsed() < COPY_MEASURED && bytes < APPEND_BYTES_MAX {
         file.write_all(&buffer)?;
+        if is_synced {
+            file.sync_data()?;
+        }
         bytes += buffer.len() as u64;
     }
     Ok(Copied { bytes, elapsed: began.elapsed(), cpu: thread_cpu() - cpu })
@@ -170,7 +205,7 @@ fn connected() -> io::Result<(TcpStream, TcpStream)> {
 /// An empty file in `data` that has no name any more, so that nothing stays behind.
 fn scratch_file(data: &Path) -> io::Result<File> {
     let path = data.join(format!("whimbrel-bench-limits-{}", std::process::id()));
-    let file = File::options().write(true).create_new(true).open(&path)?;
+    let file = File::options().read(true).write(true).create_new(true).open(&path)?;
     std::fs::remove_file(&path)?;
     Ok(file)
 }
@@ -201,6 +236,10 @@ mod tests {
             "loopback round trip p99 us",
             "page cache append CPU-s/GB",
             "page cache append GB/s",
+            "page cache to loopback CPU-s/GB",
+            "page cache to loopback GB/s",
+            "synced append, 1 MiB CPU-s/GB",
+            "synced append, 1 MiB GB/s",
         ];
         assert_eq!(names, expected);
         assert!(limits.values().all(|value| value.is_finite() && 0.0 < *value), "{limits:?}");

@@ -9,6 +9,7 @@
 mod args;
 mod compare;
 mod cost;
+mod disturbances;
 mod external;
 mod faults;
 mod histogram;

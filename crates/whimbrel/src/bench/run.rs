@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::args::RunArgs;
 use super::cost::{CostMeter, Roster};
+use super::disturbances::Disturber;
 use super::external::{self, Client};
 use super::load::{Bounds, Load, LoadOptions, LoadResult};
 use super::output::live::{LiveView, Place};
@@ -32,6 +33,7 @@ pub fn run(args: &RunArgs, common: &Common) -> anyhow::Result<()> {
     let mut points = scenario.points(&args.workload.matrix())?;
     for point in &mut points {
         point.faults.extend(args.fault.iter().cloned());
+        point.disturbances.extend(&args.disturb);
     }
     let systems = SystemPlan::all(args, &scenario, common)?;
     let mut results = Results::new(args.output.as_deref(), common.format)?;
@@ -140,7 +142,7 @@ impl Plan<'_> {
         results.add(Line::Point(Box::new(point)))
     }
 
-    /// Runs the load, with the faults on a thread beside it.
+    /// Runs the load, with faults and disturbances on threads beside it.
     fn load(
         &self,
         target: &mut Target,
@@ -152,21 +154,30 @@ impl Plan<'_> {
             is_verified: !self.args.no_verify,
             has_uptime: self.args.uptime || !planned.faults.is_empty(),
         };
-        let load = Load::prepare(target.bootstrap(), &planned.workload, &run_name(), options)?;
+        let run = run_name();
+        let disturber = match &planned.disturbances[..] {
+            [] => None,
+            plans => Some(Disturber::prepare(plans, &planned.workload, &run, target)?),
+        };
+        let load = Load::prepare(target.bootstrap(), &planned.workload, &run, options)?;
         let _live = LiveView::start(load.shared().clone(), place);
-        if planned.faults.is_empty() {
-            return Ok((load.run(meter)?, Vec::new()));
-        }
         let clock = load.shared().clock;
-        let is_over = meter.is_over.clone();
+        let began = clock.instant_of(clock.measured_from_ns);
+        let is_over = &meter.is_over.clone();
         std::thread::scope(|scope| {
-            let began = clock.instant_of(clock.measured_from_ns);
-            let (plans, over) = (&planned.faults, is_over.clone());
-            let injection = scope.spawn(move || faults::inject(target, plans, began, &over));
+            let beside = [
+                disturber.map(|disturber| scope.spawn(move || disturber.carry_out(began, is_over))),
+                (!planned.faults.is_empty())
+                    .then(|| scope.spawn(move || faults::inject(target, &planned.faults, began, is_over))),
+            ];
             let found = load.run(meter);
             is_over.store(true, Ordering::Relaxed);
-            let faults = injection.join().map_err(|_| anyhow::anyhow!("the thread that injects faults panicked"));
-            Ok((found?, faults?))
+            let done = beside.into_iter().flatten().map(|thread| {
+                thread.join().map_err(|_| anyhow::anyhow!("a thread that injects faults or disturbs panicked"))
+            });
+            let mut done = done.collect::<anyhow::Result<Vec<_>>>()?.concat();
+            done.sort_by_key(|fault| fault.at_ms);
+            Ok((found?, done))
         })
     }
 }

@@ -22,6 +22,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::args::{MAX, keys, payload};
+use super::disturbances::Disturbance;
 use super::faults::FaultPlan;
 use super::load::{NAME_BYTES, PRODUCERS_MAX};
 use super::workload::{Acks, Workload};
@@ -55,6 +56,8 @@ pub struct Scenario {
     pub settings: BTreeMap<String, Setting>,
     /// What is done to the system while it is measured.
     pub faults: Vec<FaultPlan>,
+    /// What the system is asked besides the load.
+    pub disturbances: Vec<Disturbance>,
     pub workload: Map<String, Value>,
     #[serde(rename = "variant")]
     pub variants: Vec<Variant>,
@@ -69,6 +72,8 @@ pub struct Variant {
     pub settings: BTreeMap<String, Setting>,
     /// Besides those of the scenario.
     pub faults: Vec<FaultPlan>,
+    /// Besides those of the scenario.
+    pub disturbances: Vec<Disturbance>,
 }
 
 /// A value of a setting; numbers and booleans need no quotes in TOML.
@@ -97,6 +102,7 @@ pub struct PlannedPoint {
     pub workload: Workload,
     pub settings: BTreeMap<String, String>,
     pub faults: Vec<FaultPlan>,
+    pub disturbances: Vec<Disturbance>,
 }
 
 impl Scenario {
@@ -151,7 +157,8 @@ impl Scenario {
                 let name = words.collect::<Vec<_>>().join(" ");
                 let name = if name.is_empty() { self.name.clone() } else { name };
                 let (settings, faults) = (settings.clone(), [&self.faults[..], &variant.faults].concat());
-                points.push(PlannedPoint { workload: workload(values)?, settings, faults, name });
+                let disturbances = [&self.disturbances[..], &variant.disturbances].concat();
+                points.push(PlannedPoint { workload: workload(values)?, settings, faults, disturbances, name });
             }
         }
         Ok(points)

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use clap::ValueEnum;
-
 use super::args::RunArgs;
 use super::scenario::{PlannedPoint, Scenario};
-use super::target::{Coordination, Kind, Target, TargetSpec};
+use super::target::{Coordination, Jars, Target, TargetName, TargetSpec};
 use crate::UsageError;
 use crate::args::Common;
 
@@ -32,18 +30,22 @@ impl SystemPlan {
         if !args.pid.is_empty() {
             return Err(UsageError("--pid is of a cluster that runs already: name it by --bootstrap-server".into()));
         }
-        let named = |name: &String| Kind::from_str(name, true).map_err(|error| UsageError(format!("targets: {error}")));
-        let of_scenario = scenario.targets.iter().map(named).collect::<Result<Vec<_>, _>>()?;
-        let kinds = [&args.target, &of_scenario].into_iter().find(|kinds| !kinds.is_empty());
-        let kinds = kinds.map_or(&[Kind::Whimbrel][..], Vec::as_slice);
-        kinds.iter().map(|kind| Ok(Self::Started(Box::new(spec(*kind, args, scenario)?)))).collect()
+        let parse = |name: &str| name.parse().map_err(|error| UsageError(format!("targets: {error}")));
+        let mut names = args.target.clone();
+        if names.is_empty() {
+            names = scenario.targets.iter().map(|name| parse(name)).collect::<Result<_, _>>()?;
+        }
+        if names.is_empty() {
+            names.push(parse("whimbrel")?);
+        }
+        names.iter().map(|name| Ok(Self::Started(Box::new(spec(name, args, scenario)?)))).collect()
     }
 
-    /// `whimbrel`, `kafka`, or where it is.
+    /// `whimbrel`, `kafka`, `kafka-4.3.1`, or where it is.
     pub fn name(&self) -> &str {
         match self {
             Self::Running { bootstrap, .. } => bootstrap,
-            Self::Started(spec) => spec.kind.name(),
+            Self::Started(spec) => &spec.name,
         }
     }
 
@@ -66,17 +68,28 @@ impl SystemPlan {
     }
 }
 
-fn spec(kind: Kind, args: &RunArgs, scenario: &Scenario) -> Result<TargetSpec, UsageError> {
-    let mut spec = TargetSpec::new(kind);
+fn spec(name: &TargetName, args: &RunArgs, scenario: &Scenario) -> Result<TargetSpec, UsageError> {
+    let mut spec = TargetSpec::new(name.kind);
+    spec.name = name.to_string();
     spec.brokers = args.brokers.map(usize::from).or(scenario.brokers).unwrap_or(1);
     if ![1, 3].contains(&spec.brokers) {
         return Err(UsageError("a cluster that is started has 1 or 3 brokers".into()));
     }
-    if let Some(version) = &args.kafka_version {
-        spec.kafka_version.clone_from(version);
+    // A target with a version of its own stands beside others, which the flags are for.
+    let is_apart = name.kafka_version.is_some();
+    let version = match (&args.kafka_version, &args.kafka_jars) {
+        (None, Some(folder)) if !is_apart => {
+            Some(Jars::find(Some(folder), "").map_err(|error| UsageError(format!("{error:#}")))?.version)
+        }
+        (flag, _) => name.kafka_version.clone().or_else(|| flag.clone()),
+    };
+    if let Some(version) = version {
+        spec.kafka_version = version;
     }
-    spec.coordination = args.coordination.unwrap_or_else(|| Coordination::default_for(kind, &spec.kafka_version));
-    spec.kafka_jars.clone_from(&args.kafka_jars);
+    let is_possible = |asked: &Coordination| !is_apart || asked.is_possible_for(name.kind, &spec.kafka_version);
+    let asked = args.coordination.filter(is_possible);
+    spec.coordination = asked.unwrap_or_else(|| Coordination::default_for(name.kind, &spec.kafka_version));
+    spec.kafka_jars = args.kafka_jars.clone().filter(|_| !is_apart);
     spec.data.clone_from(&args.data);
     spec.whimbrel.clone_from(&args.whimbrel);
     spec.settings = args.set.iter().cloned().collect::<BTreeMap<_, _>>();

@@ -69,6 +69,8 @@ fn check(client: Client, planned: &PlannedPoint) -> Result<(), UsageError> {
         "more than one topic"
     } else if !planned.faults.is_empty() {
         "faults"
+    } else if !planned.disturbances.is_empty() {
+        "disturbances"
     } else if workload.keys != Keys::None {
         "keys"
     } else if workload.payload != Payload::Random {

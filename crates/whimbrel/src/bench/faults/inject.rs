@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::ms_since;
 use super::plan::{Action, FaultPlan, Side, Victim};
 use crate::UsageError;
 use crate::bench::result::Fault;
@@ -381,9 +382,7 @@ impl<'a> Injection<'a> {
 
     /// Since the measured part began; negative in the warm-up.
     fn now_ms(&self) -> i64 {
-        let now = Instant::now();
-        let (after, before) = (now.saturating_duration_since(self.began), self.began.saturating_duration_since(now));
-        after.as_millis() as i64 - before.as_millis() as i64
+        ms_since(self.began)
     }
 }
 

@@ -45,6 +45,38 @@ impl Folder {
     pub fn path(&self) -> &Path {
         &self.path
     }
+
+    /// Takes its files out of the page cache.
+    ///
+    /// # Errors
+    /// A file cannot be synced. One that is gone meanwhile is none.
+    pub fn forget_cached(&self) -> io::Result<()> {
+        let mut folders = vec![self.path.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in present(fs::read_dir(folder))?.into_iter().flatten() {
+                let entry = entry?;
+                let Some(kind) = present(entry.file_type())? else { continue };
+                if kind.is_dir() {
+                    folders.push(entry.path());
+                } else if kind.is_file()
+                    && let Some(file) = present(File::open(entry.path()))?
+                {
+                    // Only pages that are on the disk can go.
+                    file.sync_data()?;
+                    rustix::fs::fadvise(&file, 0, None, rustix::fs::Advice::DontNeed)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `None` if it is not there: servers remove files at any time.
+fn present<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
 }
 
 impl Drop for Folder {

@@ -13,7 +13,7 @@ use super::jars::Jars;
 use super::java::Java;
 use super::network::Network;
 use super::server::{Recipe, Serves, Site};
-use super::spec::{Coordination, Kind, TargetSpec, is_without_zookeeper};
+use super::spec::{Coordination, Kind, TargetSpec};
 use crate::UsageError;
 use crate::local_servers::replication;
 
@@ -63,12 +63,7 @@ fn address(recipe: &Recipe) -> SocketAddr {
 }
 
 fn check_combination(spec: &TargetSpec, version: &str) -> Result<(), UsageError> {
-    let is_refused = match (spec.kind, spec.coordination) {
-        (Kind::Whimbrel, Coordination::Kraft) => true,
-        (Kind::Kafka, Coordination::Zookeeper | Coordination::Keeper) => is_without_zookeeper(version),
-        (Kind::Whimbrel, Coordination::Zookeeper | Coordination::Keeper) | (Kind::Kafka, Coordination::Kraft) => false,
-    };
-    if !is_refused {
+    if spec.coordination.is_possible_for(spec.kind, version) {
         return Ok(());
     }
     let (kind, coordination) = (spec.kind.name(), spec.coordination.name());

@@ -33,7 +33,10 @@ use network::Network;
 
 pub use jars::Jars;
 pub use server::{Server, pause};
-pub use spec::{Coordination, KAFKA_VERSION, Kind, TargetSpec, default_data};
+pub use spec::{Coordination, KAFKA_VERSION, TargetName, TargetSpec, default_data};
+
+#[cfg(test)]
+use spec::Kind;
 
 /// How long a server has until it serves. A JVM on a busy machine needs half of it.
 const START_WAIT: Duration = Duration::from_secs(90);
@@ -56,7 +59,7 @@ pub struct Target {
     asking: Asking,
     network: Network,
     /// Removed with it; none if the cluster is somebody else's.
-    _folder: Option<Folder>,
+    folder: Option<Folder>,
 }
 
 impl Target {
@@ -83,7 +86,7 @@ impl Target {
             roster: roster.clone(),
             asking: Asking::new()?,
             network,
-            _folder: Some(folder),
+            folder: Some(folder),
         };
         target.network.release_ports();
         target.start_all()?;
@@ -128,7 +131,7 @@ impl Target {
             roster,
             asking,
             network: Network::loopback(),
-            _folder: None,
+            folder: None,
         })
     }
 
@@ -168,6 +171,15 @@ impl Target {
     /// A process had ended by itself before, as of [`Target::check`].
     pub fn stop(mut self) -> anyhow::Result<()> {
         self.check()
+    }
+
+    /// Takes what the servers have written out of the page cache, so that it must come from the disk again. Does nothing
+    /// for data in memory, or for a cluster that is somebody else's.
+    ///
+    /// # Errors
+    /// A file cannot be synced, without which its pages stay.
+    pub fn forget_cached(&self) -> std::io::Result<()> {
+        self.folder.as_ref().map_or(Ok(()), Folder::forget_cached)
     }
 
     fn servers_mut(&mut self) -> impl Iterator<Item = &mut Server> {

@@ -12,7 +12,7 @@ use crate::bench::result::System;
 pub const KAFKA_VERSION: &str = "3.9.2";
 
 /// Whose broker.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
     Whimbrel,
@@ -26,6 +26,39 @@ impl Kind {
             Self::Whimbrel => "whimbrel",
             Self::Kafka => "kafka",
         }
+    }
+}
+
+/// A system by its name: `whimbrel`, `kafka`, or `kafka-4.3.1` for a version of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TargetName {
+    pub kind: Kind,
+    pub kafka_version: Option<String>,
+}
+
+impl std::fmt::Display for TargetName {
+    /// As it is read.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.kind.name())?;
+        self.kafka_version.as_ref().map_or(Ok(()), |version| write!(f, "-{version}"))
+    }
+}
+
+impl std::str::FromStr for TargetName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (kind, kafka_version) = match text.split_once('-') {
+            Some(("kafka", version)) if version.starts_with(|first: char| first.is_ascii_digit()) => {
+                (Kind::Kafka, Some(version.to_owned()))
+            }
+            _ => match text {
+                "whimbrel" => (Kind::Whimbrel, None),
+                "kafka" => (Kind::Kafka, None),
+                _ => return Err(format!("\"{text}\" is none of whimbrel, kafka, kafka-VERSION")),
+            },
+        };
+        Ok(Self { kind, kafka_version })
     }
 }
 
@@ -51,6 +84,15 @@ impl Coordination {
         }
     }
 
+    /// Whether brokers can agree through it.
+    pub fn is_possible_for(self, kind: Kind, kafka_version: &str) -> bool {
+        match (kind, self) {
+            (Kind::Whimbrel, Self::Kraft) => false,
+            (Kind::Kafka, Self::Zookeeper | Self::Keeper) => !is_without_zookeeper(kafka_version),
+            (Kind::Whimbrel, Self::Zookeeper | Self::Keeper) | (Kind::Kafka, Self::Kraft) => true,
+        }
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Keeper => "keeper",
@@ -69,6 +111,8 @@ pub(super) fn is_without_zookeeper(kafka_version: &str) -> bool {
 /// A system that the bench starts and stops itself.
 #[derive(Debug, Clone)]
 pub struct TargetSpec {
+    /// As it was asked for.
+    pub name: String,
     pub kind: Kind,
     /// 1 or 3.
     pub brokers: usize,
@@ -91,6 +135,7 @@ impl TargetSpec {
     /// One broker with the defaults.
     pub fn new(kind: Kind) -> Self {
         Self {
+            name: kind.name().to_owned(),
             kind,
             brokers: 1,
             coordination: Coordination::default_for(kind, KAFKA_VERSION),
