@@ -5,6 +5,7 @@
 
 import json
 import re
+import socket
 import subprocess
 import sys
 
@@ -138,6 +139,41 @@ def configs_have_their_sources():
     ask("kafka.admin.ConfigCommand", "--alter", *brokers, "--entity-default", "--delete-config", "log.retention.ms")
     topic = ("--entity-type", "topics", "--entity-name", "spread")
     assert "retention.ms=7200000" in ask("kafka.admin.ConfigCommand", "--describe", *topic)
+
+
+@checks.check
+def listeners_of_running_brokers_are_known_to_the_others():
+    brokers = ("--entity-type", "brokers", "--entity-name")
+    plain = {number: broker.address for number, broker in Bed.cluster.brokers.items()}
+    extra = {number: f"{broker.place.host}:{free_port(broker.place.host)}" for number, broker in Bed.cluster.brokers.items()}
+    for number in extra:
+        listeners = f"listeners=[PLAINTEXT://{plain[number]},EXTRA://{extra[number]}]"
+        changes = f"{listeners},listener.security.protocol.map=[PLAINTEXT:PLAINTEXT,EXTRA:PLAINTEXT]"
+        ask("kafka.admin.ConfigCommand", "--alter", *brokers, number, "--add-config", changes)
+
+    def endpoints(number):
+        return json.loads(zkcli(f"get /brokers/ids/{number}")[0])["endpoints"]
+
+    for number in extra:
+        both = [f"PLAINTEXT://{plain[number]}", f"EXTRA://{extra[number]}"]
+        eventually(lambda: endpoints(number) == both, what=f"broker {number} is registered with both")
+
+    def known_through(number):
+        told = tool("kafka.admin.BrokerApiVersionsCommand", "--bootstrap-server", extra[number])
+        return all(f"{address} (id: {other} " in told for other, address in extra.items())
+
+    for number in extra:
+        eventually(lambda: known_through(number), 30, f"broker {number} tells where the others listen")
+    for number in extra:
+        gone = "listeners,listener.security.protocol.map"
+        ask("kafka.admin.ConfigCommand", "--alter", *brokers, number, "--delete-config", gone)
+        eventually(lambda: endpoints(number) == [f"PLAINTEXT://{plain[number]}"], what=f"broker {number} is as before")
+    assert all(isr == [1, 2, 3] for _, _, isr in rows("spread").values()), rows("spread")
+
+
+def free_port(host):
+    with socket.create_server((host, 0)) as server:
+        return server.getsockname()[1]
 
 
 @checks.check

@@ -3,10 +3,11 @@
 import os
 import pathlib
 import re
+import socket
 import subprocess
 import sys
 
-from harness.checks import Checks
+from harness.checks import Checks, eventually
 from harness.servers import LOG4J
 
 BOOTSTRAP = os.environ["BOOTSTRAP"]
@@ -103,6 +104,44 @@ def configs_are_altered_and_described():
     assert "max.message.bytes" not in tool("kafka.admin.ConfigCommand", *AT_BROKER, "--describe", *entity)
     broker = tool("kafka.admin.ConfigCommand", *AT_BROKER, "--describe", "--all", "--entity-type", "brokers", "--entity-name", "0")
     assert "log.retention.hours=168" in broker
+
+
+@checks.check
+def a_listener_is_opened_used_and_closed_while_the_broker_runs():
+    new_topic("tools-listeners")
+    extra = f"127.0.0.1:{free_port()}"
+    brokers = ("kafka.admin.ConfigCommand", *AT_BROKER, "--entity-type", "brokers", "--entity-name", "0")
+    listeners = f"PLAINTEXT://{BOOTSTRAP},EXTRA://{extra}"
+    changes = f"listeners=[{listeners}],listener.security.protocol.map=[PLAINTEXT:PLAINTEXT,EXTRA:PLAINTEXT]"
+    tool(*brokers, "--alter", "--add-config", changes)
+    eventually(lambda: accepts(extra), what="the listener is open")
+    tool("kafka.tools.ConsoleProducer", "--bootstrap-server", extra, "--topic", "tools-listeners", text="a\nb\n")
+    read = ("--topic", "tools-listeners", "--from-beginning", "--max-messages", 2, "--timeout-ms", 20000)
+    lines = tool("org.apache.kafka.tools.consumer.ConsoleConsumer", "--bootstrap-server", extra, *read)
+    assert lines.split() == ["a", "b"], lines
+    assert extra in tool("kafka.admin.BrokerApiVersionsCommand", "--bootstrap-server", extra)
+    described = tool(*brokers, "--describe")
+    assert f"listeners={listeners} sensitive=false synonyms={{DYNAMIC_BROKER_CONFIG:listeners={listeners}" in described, described
+    host, port = extra.split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as idle:
+        tool(*brokers, "--alter", "--delete-config", "listeners,listener.security.protocol.map")
+        assert idle.recv(1) == b"", "the connection is closed"
+    eventually(lambda: not accepts(extra), what="the listener is closed")
+    assert "EXTRA" not in tool(*brokers, "--describe")
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def accepts(address):
+    host, port = address.split(":")
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+        return True
+    except ConnectionRefusedError:
+        return False
 
 
 @checks.check

@@ -13,9 +13,10 @@ use whimbrel_state::controller::control::{ControllerRequest, ControllerResponse}
 use whimbrel_state::fetch_session::FetchSessions;
 use whimbrel_storage::LogManager;
 
-use crate::config::{BrokerConfig, TopicConfig};
+use crate::config::{BrokerConfig, ConfigError, TopicConfig};
 use crate::controller::ControllerHandle;
 use crate::coordination::Coordination;
+use crate::gate::Gate;
 use crate::group_coordinator::GroupCoordinator;
 use crate::interbroker::{PeerOptions, ToController};
 use crate::liveness::Monitor;
@@ -23,7 +24,7 @@ use crate::metadata_cache::{MetadataCache, MetadataImage};
 use crate::metrics::Metrics;
 use crate::replica_fetcher::ReplicaFetchers;
 use crate::replica_manager::ReplicaManager;
-use crate::server::{ConnectionLimits, ConnectionQuota};
+use crate::server::{ConnectionLimits, ConnectionQuota, Listening};
 
 /// One broker.
 pub struct Broker {
@@ -49,6 +50,10 @@ pub struct Broker {
     pub connections: Arc<ConnectionQuota>,
     pub metrics: Arc<Metrics>,
     liveness: OnceLock<Arc<Monitor>>,
+    /// The listeners that are open.
+    listening: Mutex<Vec<Listening>>,
+    /// Told when other listeners are configured.
+    pub(crate) listeners_changed: Notify,
     /// Closed until this broker has heard from the controller.
     clients_gate: Gate,
     /// True once a stop has begun.
@@ -99,6 +104,8 @@ impl Broker {
             metadata,
             metrics,
             liveness: OnceLock::new(),
+            listening: Mutex::default(),
+            listeners_changed: Notify::new(),
             clients_gate: Gate::default(),
             is_stopping: AtomicBool::new(false),
             is_handing_over: AtomicBool::new(false),
@@ -162,18 +169,17 @@ impl Broker {
         if let Some(of_this) = of_this {
             dynamic.1.clone_from(of_this);
         }
-        match self.config.load().with_dynamic(&dynamic.0, &dynamic.1) {
-            Ok(mut config) => {
-                let bound = &self.config.load().listeners;
-                if config.listeners != *bound {
-                    tracing::warn!("the listeners were changed: the next start of this broker uses the new ones");
-                    config.listeners.clone_from(bound);
-                }
+        match self.with_dynamic(&dynamic.0, &dynamic.1) {
+            Ok(config) => {
+                let has_other_listeners = config.listeners != self.config.load().listeners;
                 self.connections.set_limits(ConnectionLimits::from(&config.network));
                 self.replicas.throttles().set_rates(&config.replication);
                 self.default_topic_config.store(Arc::new(config.topics.config.clone()));
                 self.config.store(Arc::new(config));
                 tracing::info!("dynamic broker configuration changed");
+                if has_other_listeners {
+                    self.listeners_changed.notify_one();
+                }
             }
             Err(error) => tracing::error!("the dynamic broker configuration is not used: {error}"),
         }
@@ -181,6 +187,30 @@ impl Broker {
         for topic in self.replicas.topics() {
             self.replicas.set_topic_config(&topic, &self.topic_config(&topic));
         }
+    }
+
+    /// The configuration in force with these dynamic values, of all brokers and of this one, in place of those it has.
+    ///
+    /// # Errors
+    /// The values do not go together, or cannot follow those in force while the broker runs.
+    pub(crate) fn with_dynamic(
+        &self,
+        of_all: &BTreeMap<String, String>,
+        of_this: &BTreeMap<String, String>,
+    ) -> Result<BrokerConfig, ConfigError> {
+        let current = self.config.load();
+        let next = current.with_dynamic(of_all, of_this)?;
+        current.listeners.check_change(&next.listeners)?;
+        Ok(next)
+    }
+
+    /// The listeners that are open.
+    pub(crate) fn listening(&self) -> Vec<Listening> {
+        self.listening.lock().clone()
+    }
+
+    pub(crate) fn set_listening(&self, listening: Vec<Listening>) {
+        *self.listening.lock() = listening;
     }
 
     pub(crate) fn set_controller(&self, controller: ControllerHandle) {
@@ -247,30 +277,6 @@ impl Broker {
         }
         self.has_caught_up.store(true, Ordering::Release);
         Ok(())
-    }
-}
-
-/// Opens once. Looking at it when it is open costs one load.
-#[derive(Debug, Default)]
-struct Gate {
-    is_open: AtomicBool,
-    opened: Notify,
-}
-
-impl Gate {
-    fn open(&self) {
-        self.is_open.store(true, Ordering::Release);
-        self.opened.notify_waiters();
-    }
-
-    async fn passed(&self) {
-        while !self.is_open.load(Ordering::Acquire) {
-            let opened = self.opened.notified();
-            // Made before the second look, so that an opening between the two is not missed.
-            if !self.is_open.load(Ordering::Acquire) {
-                opened.await;
-            }
-        }
     }
 }
 

@@ -9,6 +9,7 @@ pub mod config;
 pub mod controller;
 pub mod coordination;
 mod failpoint;
+mod gate;
 pub mod group_coordinator;
 mod handlers;
 mod housekeeping;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use whimbrel_state::controller::control::Endpoint as AdvertisedEndpoint;
 pub use whimbrel_state::controller::control::SecurityProtocol;
 
 use super::error::{ConfigError, Origin};
@@ -31,6 +32,19 @@ impl fmt::Display for Endpoint {
     }
 }
 
+impl Endpoint {
+    /// What the cluster is told of it, with the port that port 0 stands for.
+    #[must_use]
+    pub fn advertised_at(&self, bound_port: u16) -> AdvertisedEndpoint {
+        AdvertisedEndpoint {
+            listener: self.listener.as_str().into(),
+            protocol: self.protocol,
+            host: self.host.as_str().into(),
+            port: i32::from(if self.port == 0 { bound_port } else { self.port }),
+        }
+    }
+}
+
 /// `host:port`, an IPv6 address in brackets.
 #[must_use]
 pub fn host_port(host: &str, port: u16) -> String {
@@ -56,7 +70,9 @@ impl Listeners {
         let bind = endpoints(layers, &LISTENERS, &map)?;
         check_bind(layers, &bind)?;
         let given = text(layers, &ADVERTISED_LISTENERS)?;
-        let advertised = if given.is_empty() {
+        // An empty one in a file is one that is not filled in; as a change it would take every address away.
+        let is_unset = given.is_empty() && layers.origin(&ADVERTISED_LISTENERS) != Origin::Dynamic;
+        let advertised = if is_unset {
             advertise_bound(layers, &bind, host_name)?
         } else {
             endpoints(layers, &ADVERTISED_LISTENERS, &map)?
@@ -71,6 +87,35 @@ impl Listeners {
     #[must_use]
     pub fn control(&self) -> &str {
         self.control_plane.as_deref().unwrap_or(&self.inter_broker)
+    }
+
+    /// Checks what a broker with these listeners may become while it runs. Source: Kafka 3.9
+    /// `DynamicListenerConfig.validateReconfiguration`.
+    ///
+    /// # Errors
+    /// A listener would change its security protocol, or that between brokers its name.
+    pub fn check_change(&self, next: &Self) -> Result<(), ConfigError> {
+        let dynamic = |setting: &Setting, part: &dyn fmt::Display, allowed: String| {
+            Err(ConfigError::invalid(setting.name, part, Origin::Dynamic, allowed))
+        };
+        for endpoint in &next.bind {
+            let known = self.bind.iter().find(|known| known.listener == endpoint.listener);
+            if let Some(known) = known.filter(|known| known.protocol != endpoint.protocol) {
+                let part = format!("{}:{}", endpoint.listener, endpoint.protocol.name());
+                let kept = known.protocol.name();
+                let allowed =
+                    format!("{kept}, as it is: the protocol of a listener cannot change while the broker runs");
+                return dynamic(&LISTENER_SECURITY_PROTOCOL_MAP, &part, allowed);
+            }
+        }
+        if next.inter_broker != self.inter_broker {
+            let list = next.advertised.iter().map(ToString::to_string).collect::<Vec<_>>().join(",");
+            let name = &self.inter_broker;
+            let allowed =
+                format!("a list with {name}, the listener between brokers, which stays while the broker runs");
+            return dynamic(&ADVERTISED_LISTENERS, &list, allowed);
+        }
+        Ok(())
     }
 }
 
@@ -216,8 +261,10 @@ fn inter_broker(layers: &Layers, advertised: &[Endpoint]) -> Result<String, Conf
         return Err(invalid(layers, &INTER_BROKER_LISTENER_NAME, &name, allowed));
     }
     let (setting, found) = if name.is_empty() {
-        let by_protocol = |endpoint: &&Endpoint| endpoint.protocol.name() == protocol;
-        (&SECURITY_INTER_BROKER_PROTOCOL, advertised.iter().find(by_protocol))
+        let of_protocol = || advertised.iter().filter(|endpoint| endpoint.protocol.name() == protocol);
+        // Kafka knows only the one that has the name of its protocol.
+        let named = of_protocol().find(|endpoint| endpoint.listener == protocol);
+        (&SECURITY_INTER_BROKER_PROTOCOL, named.or_else(|| of_protocol().next()))
     } else {
         (&INTER_BROKER_LISTENER_NAME, advertised.iter().find(|endpoint| endpoint.listener == name))
     };

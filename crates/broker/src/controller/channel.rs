@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::Mutex;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::AbortHandle;
 use tracing::{debug, error, info, warn};
 use whimbrel_model::{BrokerEpoch, ErrorCode, NodeId, TopicPartition};
@@ -50,6 +50,8 @@ pub(super) struct Channel {
     /// The local broker finishes what it was told; a connection to another is cut.
     remote: Option<AbortHandle>,
     back: Arc<Notify>,
+    /// Where the broker is; `None` for the one of this process.
+    endpoint: Option<watch::Sender<Endpoint>>,
 }
 
 /// A [`Request`] with what several channels share of it.
@@ -77,7 +79,7 @@ impl Channel {
     pub(super) fn local(id: NodeId, receiver: ControlReceiver, events: mpsc::UnboundedSender<Event>) -> Self {
         let (requests, inbox) = mpsc::unbounded_channel();
         tokio::spawn(Local { receiver, results: Results { id, events } }.run(inbox));
-        Self { requests, updates: None, remote: None, back: Arc::default() }
+        Self { requests, updates: None, remote: None, back: Arc::default(), endpoint: None }
     }
 
     /// The channel to another broker, which is reached on its `listener`. `None`, and a line in the log, if it has none
@@ -90,15 +92,13 @@ impl Channel {
         events: mpsc::UnboundedSender<Event>,
     ) -> Option<Self> {
         let (id, epoch) = (broker.id, broker.epoch);
-        let Some(endpoint) = broker.endpoints.iter().find(|endpoint| &*endpoint.listener == listener).cloned() else {
-            error!(broker = id.0, listener, "the broker has no listener of this name; the controller cannot reach it");
-            return None;
-        };
+        let (sender, endpoint) = watch::channel(endpoint_of(broker, listener)?);
         let (requests, inbox) = mpsc::unbounded_channel();
         let back = Arc::new(Notify::new());
         let link = Link { id, endpoint, options, connection: None, failures: 0, back: back.clone() };
         let task = tokio::spawn(Remote { epoch, link, results: Results { id, events } }.run(inbox));
-        Some(Self { requests, updates: Some(updates), remote: Some(task.abort_handle()), back })
+        let remote = Some(task.abort_handle());
+        Some(Self { requests, updates: Some(updates), remote, back, endpoint: Some(sender) })
     }
 
     pub(super) fn send(&self, request: Request) {
@@ -117,6 +117,30 @@ impl Channel {
     pub(super) fn reconnect(&self) {
         self.back.notify_waiters();
     }
+
+    /// The broker has registered other endpoints. What waits for an answer is sent again on a new connection, and all
+    /// that follows goes there.
+    pub(super) fn move_to(&self, broker: &Broker, listener: &str) {
+        if let Some(endpoint) = &self.endpoint
+            && let Some(next) = endpoint_of(broker, listener)
+        {
+            endpoint.send_if_modified(|known| {
+                let is_other = *known != next;
+                *known = next;
+                is_other
+            });
+        }
+    }
+}
+
+/// Where the controller reaches a broker. `None`, and a line in the log, if it has no listener of this name.
+fn endpoint_of(broker: &Broker, listener: &str) -> Option<Endpoint> {
+    let endpoint = broker.endpoints.iter().find(|endpoint| &*endpoint.listener == listener);
+    if endpoint.is_none() {
+        let id = broker.id.0;
+        error!(broker = id, listener, "the broker has no listener of this name; the controller cannot reach it");
+    }
+    endpoint.cloned()
 }
 
 impl Drop for Channel {
@@ -273,7 +297,7 @@ fn encoded<W: Message>(request: &impl ToWire<W>, version: i16) -> Result<Bytes, 
 /// The connection to one broker, made again after every failure.
 struct Link {
     id: NodeId,
-    endpoint: Endpoint,
+    endpoint: watch::Receiver<Endpoint>,
     options: PeerOptions,
     connection: Option<PeerConnection>,
     /// In a row. The first is worth a warning, the rest belong to the same trouble.
@@ -286,10 +310,17 @@ impl Link {
     /// Repeats the request until it is answered.
     async fn deliver<R: wire::Request>(&mut self, body: &[Bytes], version: i16) -> R::Response {
         let back = Arc::clone(&self.back);
+        let mut endpoint = self.endpoint.clone();
         loop {
+            if endpoint.has_changed().unwrap_or(false) {
+                endpoint.mark_unchanged();
+                self.cut();
+            }
             let too_late = async {
-                back.notified().await;
-                tokio::time::sleep(ANSWER_WAIT).await;
+                tokio::select! {
+                    () = back.notified() => tokio::time::sleep(ANSWER_WAIT).await,
+                    () = moved(&mut endpoint) => {}
+                }
             };
             tokio::select! {
                 result = self.attempt::<R>(body, version) => match result {
@@ -313,7 +344,8 @@ impl Link {
         let connection = match self.connection.take() {
             Some(connection) => self.connection.insert(connection),
             None => {
-                let connection = PeerConnection::connect(&self.endpoint, &self.options).await?;
+                let endpoint = self.endpoint.borrow_and_update().clone();
+                let connection = PeerConnection::connect(&endpoint, &self.options).await?;
                 info!(broker = self.id.0, address = %connection.address(), "the controller is connected to the broker");
                 self.connection.insert(connection)
             }
@@ -335,6 +367,14 @@ impl Link {
         } else {
             debug!(broker = self.id.0, failures = self.failures, "still not answered: {error}");
         }
+    }
+}
+
+/// Waits until the broker is at another endpoint.
+async fn moved(endpoint: &mut watch::Receiver<Endpoint>) {
+    if endpoint.changed().await.is_err() {
+        // The channel is closed, and this task with it.
+        std::future::pending::<()>().await;
     }
 }
 

@@ -56,7 +56,7 @@ async fn answer(stream: &mut TcpStream, header: &RequestHeader) {
     stream.write_all(&frame.expect("encodes").into_bytes()).await.expect("written");
 }
 
-async fn channel() -> (TcpListener, Channel, mpsc::UnboundedReceiver<Event>) {
+async fn broker() -> (TcpListener, Broker) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let endpoint = Endpoint {
         listener: "CONTROL".into(),
@@ -72,6 +72,11 @@ async fn channel() -> (TcpListener, Channel, mpsc::UnboundedReceiver<Event>) {
         intact_since: BrokerEpoch(5),
         running_since: BrokerEpoch(5),
     };
+    (listener, broker)
+}
+
+async fn channel() -> (TcpListener, Channel, mpsc::UnboundedReceiver<Event>) {
+    let (listener, broker) = broker().await;
     let (events, results) = mpsc::unbounded_channel();
     let options = PeerOptions::new("1");
     assert!(Channel::remote(&broker, "OTHER", options.clone(), Arc::default(), events.clone()).is_none());
@@ -123,6 +128,28 @@ async fn a_broker_that_is_back_and_does_not_answer_is_asked_again_on_a_new_conne
     let (mut next, _) = listener.accept().await.expect("a connection");
     assert_eq!(read_request(&mut next).await.expect("a request").1, (5, 0));
     assert!(read_request(&mut silent).await.is_err(), "the old one is closed");
+}
+
+#[tokio::test]
+async fn a_broker_at_another_endpoint_is_asked_again_there() {
+    let (listener, channel, mut results) = channel().await;
+    channel.send(stop(0));
+    let (mut earlier, _) = listener.accept().await.expect("a connection");
+    assert_eq!(read_request(&mut earlier).await.expect("a request").1, (5, 0));
+    let (elsewhere, moved) = broker().await;
+    channel.move_to(&moved, "CONTROL");
+    let (mut there, _) = elsewhere.accept().await.expect("a connection");
+    let (header, seen) = read_request(&mut there).await.expect("a request");
+    assert_eq!(seen, (5, 0));
+    answer(&mut there, &header).await;
+    assert!(read_request(&mut earlier).await.is_err(), "the old one is closed");
+    assert!(matches!(results.recv().await, Some(Event::Input(Input::StopReplicaDone { .. }))));
+    // While nothing is under way, the next request finds out.
+    let (last, moved) = broker().await;
+    channel.move_to(&moved, "CONTROL");
+    channel.send(stop(1));
+    let (mut there, _) = last.accept().await.expect("a connection");
+    assert_eq!(read_request(&mut there).await.expect("a request").1, (5, 1));
 }
 
 #[tokio::test]

@@ -242,6 +242,7 @@ impl Term<'_> {
         for action in actions {
             match action {
                 Action::OpenChannel(broker) => self.open_channel(&broker),
+                Action::MoveChannel(broker) => self.move_channel(&broker),
                 Action::CloseChannel(id) => drop(self.channels.remove(&id)),
                 Action::Write(writes) => self.write(writes),
                 Action::LeaderAndIsr(to, request) => self.send(to, Request::LeaderAndIsr(request)),
@@ -268,6 +269,13 @@ impl Term<'_> {
         match channel {
             Some(channel) => drop(self.channels.insert(broker.id, channel)),
             None => drop(self.channels.remove(&broker.id)),
+        }
+    }
+
+    fn move_channel(&mut self, broker: &Broker) {
+        match self.channels.get(&broker.id) {
+            Some(channel) => channel.move_to(broker, &self.driver.settings.control_listener),
+            None => self.open_channel(broker),
         }
     }
 

@@ -16,7 +16,6 @@ use zookeeper_client::{Client, CreateOptions, Error, EventType, MultiWriteError,
 use super::codec::{ControllerNode, FeatureNode, PartitionStateNode, TopicNode};
 use super::error::CoordinationError;
 use super::nodes::random_uuid;
-use super::registration::Registration;
 use super::{Coordination, now_ms, paths};
 use crate::failpoint;
 
@@ -318,20 +317,6 @@ impl Coordination {
             states.push((name.clone(), state.map_err(|source| CoordinationError::content(path, source))?));
         }
         Ok(states)
-    }
-
-    /// Registers this broker's own endpoints anew in the node that it has, without a new epoch.
-    ///
-    /// # Errors
-    /// When the session is lost or the broker is not registered.
-    pub async fn update_registration(&self, registration: Registration) -> Result<(), CoordinationError> {
-        let path = paths::broker(registration.id);
-        let rack = registration.rack.as_deref();
-        let json = super::codec::BrokerNode::new(&registration.endpoints, rack, now_ms());
-        let json = json.continuing(self.inner.continuity.claim()).encode();
-        self.inner.session.call(&path, async |client| client.set_data(&path, &json, None).await).await?;
-        *self.inner.registration.lock() = Some(registration);
-        Ok(())
     }
 }
 

@@ -258,10 +258,10 @@ impl Coordination {
     /// Registers until it succeeds; false when the session has ended meanwhile. Until then the broker serves with the
     /// state it has, and is out of the cluster.
     async fn register_again(&self) -> bool {
-        let registration = self.inner.registration.lock().clone();
-        let Some(registration) = registration else { return true };
         loop {
-            match self.register(registration.clone()).await {
+            let registration = self.inner.registration.lock().clone();
+            let Some(registration) = registration else { return true };
+            match self.register(registration).await {
                 Ok(epoch) => {
                     info!(broker_epoch = epoch.0, "registered again");
                     return true;

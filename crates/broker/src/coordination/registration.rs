@@ -108,16 +108,55 @@ impl Coordination {
     /// `IdTaken` and `AddressTaken` name both brokers.
     pub async fn register(&self, registration: Registration) -> Result<BrokerEpoch, RegistrationError> {
         self.check_features().await?;
-        self.check_addresses(&registration).await?;
+        self.check_addresses(registration.id, &registration.endpoints).await?;
         self.store_session()?;
         // What was in that session is dead, so the node of an old controllership must not keep others from election.
         self.clear_dead_controller().await?;
         let epoch = self.create_registration(&registration).await?;
-        *self.inner.registration.lock() = Some(registration);
+        // One that is there is newer: its endpoints may have changed while this was under way.
+        self.inner.registration.lock().get_or_insert(registration);
         self.set_broker_epoch(epoch);
         self.inner.continuity.registered(epoch);
         self.inner.progress.note_zxid(epoch.0);
         Ok(epoch)
+    }
+
+    /// Tells the cluster of other endpoints of this broker: the registration gets new content and keeps its session and
+    /// epoch. What registers again later, after a session that ended, has them too. Source: Kafka 3.9
+    /// `KafkaZkClient.updateBrokerInfo`.
+    ///
+    /// # Errors
+    /// `AddressTaken`, with nothing changed. Any other: to be repeated until it succeeds, since the registration may have
+    /// the endpoints of before.
+    pub async fn update_registration(&self, endpoints: Vec<Endpoint>) -> Result<(), RegistrationError> {
+        let Some(registration) = self.inner.registration.lock().clone() else { return Ok(()) };
+        let next = Registration { endpoints, ..registration };
+        self.check_addresses(next.id, &next.endpoints).await?;
+        // First, so that a session that ends meanwhile is followed by a registration with these.
+        *self.inner.registration.lock() = Some(next.clone());
+        let path = paths::broker(next.id);
+        let (json, stat) = self.read(&path).await?.ok_or(CoordinationError::SessionLost)?;
+        if stat.ephemeral_owner != self.client().session_id().0 {
+            return Err(CoordinationError::SessionLost.into());
+        }
+        let has_them = |node: BrokerNode| {
+            node.into_broker(next.id, BrokerEpoch(stat.czxid)).is_ok_and(|found| found.endpoints == next.endpoints)
+        };
+        if BrokerNode::decode(&json).is_ok_and(has_them) {
+            return Ok(());
+        }
+        let json = self.broker_node(&next);
+        let set =
+            self.inner.session.call(&path, async |client| client.set_data(&path, &json, Some(stat.version)).await);
+        set.await?;
+        info!(endpoints = next.addresses(), "registered other endpoints");
+        Ok(())
+    }
+
+    /// The endpoints of this broker that the cluster is told of; none before it has registered.
+    #[must_use]
+    pub fn registered_endpoints(&self) -> Vec<Endpoint> {
+        self.inner.registration.lock().as_ref().map(|registration| registration.endpoints.clone()).unwrap_or_default()
     }
 
     /// Hears of a controller epoch; one that coordination is behind is refused from then on.
@@ -158,9 +197,7 @@ impl Coordination {
     }
 
     async fn try_register(&self, path: &str, registration: &Registration) -> Result<Attempt, CoordinationError> {
-        let rack = registration.rack.as_deref();
-        let json = BrokerNode::new(&registration.endpoints, rack, now_ms());
-        let json = json.continuing(self.inner.continuity.claim()).encode();
+        let json = self.broker_node(registration);
         let client = self.client();
         let mut multi = client.new_multi_writer();
         let prepared = multi
@@ -181,6 +218,12 @@ impl Coordination {
             }
             Err(error) => Err(CoordinationError::operation(path, error.into())),
         }
+    }
+
+    /// The content of a registration that is made now.
+    fn broker_node(&self, registration: &Registration) -> Vec<u8> {
+        let node = BrokerNode::new(&registration.endpoints, registration.rack.as_deref(), now_ms());
+        node.continuing(self.inner.continuity.claim()).encode()
     }
 
     async fn found(&self, path: &str) -> Result<Option<Found>, CoordinationError> {
@@ -257,10 +300,14 @@ impl Coordination {
         Ok(brokers)
     }
 
-    async fn check_addresses(&self, ours: &Registration) -> Result<(), RegistrationError> {
-        for other in self.brokers().await?.into_iter().filter(|broker| broker.id != ours.id) {
+    /// Whether this broker may be told of at these endpoints.
+    ///
+    /// # Errors
+    /// `AddressTaken` when another broker is registered at one of them.
+    pub async fn check_addresses(&self, id: NodeId, endpoints: &[Endpoint]) -> Result<(), RegistrationError> {
+        for other in self.brokers().await?.into_iter().filter(|broker| broker.id != id) {
             let same = |endpoint: &&Endpoint| {
-                ours.endpoints.iter().any(|own| own.host == endpoint.host && own.port == endpoint.port)
+                endpoints.iter().any(|own| own.host == endpoint.host && own.port == endpoint.port)
             };
             if let Some(endpoint) = other.endpoints.iter().find(same) {
                 let address = format!("{}:{}", endpoint.host, endpoint.port);

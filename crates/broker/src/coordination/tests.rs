@@ -94,6 +94,42 @@ async fn a_live_broker_keeps_its_id_and_its_address() -> TestResult {
 }
 
 #[tokio::test]
+async fn other_endpoints_are_registered_in_the_same_epoch_and_in_the_next_session_too() -> TestResult {
+    let (mut ensemble, one, two) = (Ensemble::start().await, tempfile::tempdir()?, tempfile::tempdir()?);
+    let first = ensemble.open(one.path()).await;
+    let epoch = first.register(registration(1, 9092)).await?;
+    let second = ensemble.open(two.path()).await;
+    second.register(registration(2, 9093)).await?;
+    let watch = second.watch_broker(NodeId(1)).await?;
+    let taken = first.update_registration(registration(1, 9093).endpoints).await;
+    assert!(matches!(taken, Err(RegistrationError::AddressTaken { other: 2, .. })));
+    assert_eq!(first.registered_endpoints(), registration(1, 9092).endpoints);
+
+    let next = registration(1, 9094).endpoints;
+    first.update_registration(next.clone()).await?;
+    assert_eq!(tokio::time::timeout(PATIENCE, watch.changed()).await?, ControllerChange::Changed);
+    let found = async || second.brokers().await.map(|brokers| brokers.into_iter().find(|one| one.id == NodeId(1)));
+    let registered = found().await?.ok_or("not registered")?;
+    assert_eq!((registered.epoch, &registered.endpoints), (epoch, &next));
+
+    let keeping = [first.clone(), second.clone()].map(|one| tokio::spawn(one.keep_session()));
+    tokio::time::timeout(PATIENCE, ensemble.expire_sessions()).await?;
+    let again = async {
+        loop {
+            if let Ok(Some(registered)) = found().await
+                && registered.epoch != epoch
+            {
+                return registered.endpoints;
+            }
+            tokio::task::yield_now().await;
+        }
+    };
+    assert_eq!(tokio::time::timeout(PATIENCE, again).await?, next);
+    keeping.iter().for_each(tokio::task::JoinHandle::abort);
+    Ok(())
+}
+
+#[tokio::test]
 async fn the_next_life_removes_what_a_crash_left() -> TestResult {
     let (ensemble, dir) = (Ensemble::start().await, tempfile::tempdir()?);
     // Never closed, as after a crash: its session lives as long as the handle does.

@@ -2,14 +2,17 @@
 //! written. Source: Kafka 3.9 `ConfigAdminManager.scala`, `ZkAdminManager.scala` (KIP-133, KIP-226, KIP-339).
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt;
 
 use whimbrel_model::{ErrorCode, NodeId};
+use whimbrel_state::controller::control::Endpoint as AdvertisedEndpoint;
 
 use super::create_topics::check_overrides;
 use super::refusal::Refusal;
 use crate::Broker;
-use crate::config::{self, Kind, check_dynamic};
-use crate::coordination::{ConfigEntity, Overrides};
+use crate::config::{self, BrokerConfig, Endpoint, Kind, check_dynamic};
+use crate::coordination::{ConfigEntity, Overrides, RegistrationError};
+use crate::server::{SocketOptions, check_bind};
 
 /// Kafka's numbers of resource types (`ConfigResource.Type`).
 pub(super) const TOPIC: i8 = 2;
@@ -107,9 +110,14 @@ pub(super) async fn change(
         check(broker, resource, &before, &after)?;
         Ok(after)
     };
-    if validate_only {
-        let current = broker.coordination.read_config(&entity).await?;
-        return checked(current).map(drop);
+    if validate_only || *resource == Resource::ThisBroker {
+        let after = checked(broker.coordination.read_config(&entity).await?)?;
+        if *resource == Resource::ThisBroker {
+            check_listeners(broker, &after).await?;
+        }
+        if validate_only {
+            return Ok(());
+        }
     }
     broker.coordination.change_config(&entity, checked).await
 }
@@ -133,23 +141,66 @@ fn check(broker: &Broker, resource: &Resource, before: &Overrides, after: &Overr
             // What was there before may be another implementation's, and stays as it is.
             let changed = after.iter().filter(|(key, value)| before.get(*key) != Some(value));
             for (key, value) in changed {
-                check_dynamic(key, value, is_cluster)
-                    .map_err(|error| Refusal::new(ErrorCode::InvalidRequest, error.to_string()))?;
+                check_dynamic(key, value, is_cluster).map_err(|error| invalid(&error))?;
             }
-            check_together(broker, resource, after)
+            together(broker, resource, after).map(drop)
         }
     }
 }
 
-/// Each value may be allowed, and yet not beside the others.
-fn check_together(broker: &Broker, resource: &Resource, after: &Overrides) -> Result<(), Refusal> {
+/// The configuration with these overrides: each value may be allowed, and yet not beside the others.
+fn together(broker: &Broker, resource: &Resource, after: &Overrides) -> Result<BrokerConfig, Refusal> {
     let (mut of_all, mut of_this) = broker.dynamic_config();
     match resource {
         Resource::AllBrokers => of_all.clone_from(after),
         _ => of_this.clone_from(after),
     }
-    let resolved = broker.config().with_dynamic(&of_all, &of_this);
-    resolved.map(drop).map_err(|error| Refusal::new(ErrorCode::InvalidRequest, error.to_string()))
+    broker.with_dynamic(&of_all, &of_this).map_err(|error| invalid(&error))
+}
+
+/// What Kafka answers to a configuration that a broker cannot have.
+fn invalid(error: &impl fmt::Display) -> Refusal {
+    Refusal::new(ErrorCode::InvalidRequest, error.to_string())
+}
+
+/// Whether the listeners that this broker would have with these overrides can be opened at this moment, and be told of.
+/// Kafka finds out afterwards and says so in its log.
+async fn check_listeners(broker: &Broker, after: &Overrides) -> Result<(), Refusal> {
+    let config = together(broker, &Resource::ThisBroker, after)?;
+    if config.listeners == broker.config().listeners {
+        return Ok(());
+    }
+    let listening = broker.listening();
+    let is_open = |wanted: &Endpoint| listening.iter().any(|one| one.is(wanted));
+    let leaving: Vec<u16> = listening
+        .iter()
+        .filter(|one| !config.listeners.bind.iter().any(|wanted| one.is(wanted)))
+        .map(|one| one.address.port())
+        .collect();
+    let new = config.listeners.bind.iter().filter(|wanted| !is_open(wanted)).cloned();
+    // A port of a listener that goes is free by then: here the host is checked alone.
+    let new: Vec<Endpoint> = new
+        .map(|wanted| Endpoint { port: if leaving.contains(&wanted.port) { 0 } else { wanted.port }, ..wanted })
+        .collect();
+    let options = SocketOptions::from(&config.network);
+    let can_open = tokio::task::spawn_blocking(move || new.iter().try_for_each(|wanted| check_bind(wanted, &options)));
+    match can_open.await {
+        Ok(result) => result.map_err(|error| invalid(&error))?,
+        Err(_) => return Err(Refusal::bare(ErrorCode::UnknownServerError)),
+    }
+    let known = |endpoint: &&Endpoint| endpoint.port != 0;
+    let told: Vec<AdvertisedEndpoint> = config
+        .listeners
+        .advertised
+        .iter()
+        .filter(known)
+        .map(|endpoint| endpoint.advertised_at(endpoint.port))
+        .collect();
+    match broker.coordination.check_addresses(broker.node_id, &told).await {
+        Ok(()) => Ok(()),
+        Err(RegistrationError::Coordination(error)) => Err(error.into()),
+        Err(error) => Err(invalid(&error)),
+    }
 }
 
 /// Applies steps to overrides, in order.

@@ -79,6 +79,7 @@ pub enum PeerError {
 /// A connection to another broker.
 #[derive(Debug)]
 pub struct PeerConnection {
+    endpoint: Endpoint,
     address: Arc<str>,
     stream: TcpStream,
     pipeline: Pipeline<()>,
@@ -107,6 +108,7 @@ impl PeerConnection {
         let stream = connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream));
         let stream = stream.map_err(|source| PeerError::Connect { address: address.clone(), source })?;
         Ok(Self {
+            endpoint: endpoint.clone(),
             address,
             stream,
             pipeline: Pipeline::new(options.answer_bytes_max),
@@ -114,6 +116,12 @@ impl PeerConnection {
             options: options.clone(),
             is_usable: true,
         })
+    }
+
+    /// What was connected to. A broker may have registered another one since (KIP-226).
+    #[must_use]
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
     }
 
     /// `host:port`.

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use whimbrel_model::{BrokerEpoch, ErrorCode, NodeId, ProducerId};
 use whimbrel_state::controller::control::{
     AlterPartitionRequest, AlterPartitionResponse, ControlledShutdownRequest, ControlledShutdownResponse,
-    ControllerRequest, ControllerResponse, Endpoint,
+    ControllerRequest, ControllerResponse,
 };
 use whimbrel_wire::{
     AllocateProducerIdsRequest, AlterPartitionRequest as WireAlterPartition,
@@ -42,7 +42,7 @@ pub struct ToController {
     metadata: Arc<MetadataCache>,
     options: PeerOptions,
     controller: OnceLock<ControllerHandle>,
-    connection: Mutex<Option<(NodeId, Endpoint, PeerConnection)>>,
+    connection: Mutex<Option<(NodeId, PeerConnection)>>,
 }
 
 impl ToController {
@@ -194,11 +194,11 @@ impl ToController {
         let endpoint = self.metadata.image().brokers.get(&id).and_then(|it| it.endpoint(&self.listener).cloned());
         let Some(endpoint) = endpoint else { return Ok(None) };
         let mut connection = match slot.take() {
-            Some((known, at, connection)) if known == id && at == endpoint && connection.is_usable() => connection,
+            Some((known, it)) if known == id && *it.endpoint() == endpoint && it.is_usable() => it,
             _ => PeerConnection::connect(&endpoint, &self.options).await?,
         };
         let answer = connection.call(request, version).await?;
-        *slot = Some((id, endpoint, connection));
+        *slot = Some((id, connection));
         Ok(Some(answer))
     }
 }

@@ -55,6 +55,8 @@ enum End {
     Closed { answers: u32 },
     /// It stands, and nothing comes.
     Silent,
+    /// It stands, and the broker is to be reached elsewhere by now.
+    Moved,
 }
 
 impl Probe {
@@ -74,6 +76,10 @@ impl Probe {
                     End::Silent => {
                         self.monitor.links.forget(self.peer);
                         patience = (patience * 2).min(PATIENCE_MAX);
+                        continue;
+                    }
+                    End::Moved => {
+                        self.monitor.links.forget(self.peer);
                         continue;
                     }
                 },
@@ -145,6 +151,9 @@ impl Probe {
             tokio::select! {
                 () = sleep_until(next) => {}
                 () = connection.closed() => return End::Closed { answers },
+            }
+            if self.endpoints.lock().get(&self.peer).is_some_and(|endpoint| endpoint != connection.endpoint()) {
+                return End::Moved;
             }
         }
     }

@@ -173,7 +173,8 @@ impl Fetcher {
         let (shared, inbox) = (self.shared.clone(), self.inbox.clone());
         let config = &shared.config;
         let names_topics = wanted.values().any(|wanted| wanted.topic_id.is_zero());
-        let mut connection = match self.connection.take().filter(PeerConnection::is_usable) {
+        let connected = self.connection.take().filter(|it| it.is_usable() && !self.has_moved(it));
+        let mut connection = match connected {
             Some(connection) => connection,
             None => {
                 self.session.restart();
@@ -201,6 +202,12 @@ impl Fetcher {
         self.connection = Some(connection);
         self.pause = FIRST_PAUSE;
         Ok(response)
+    }
+
+    /// Whether the leader is to be reached elsewhere by now. The old endpoint may go on answering; nobody is told of it
+    /// any more.
+    fn has_moved(&self, connection: &PeerConnection) -> bool {
+        self.shared.endpoint(self.leader).is_some_and(|endpoint| endpoint != *connection.endpoint())
     }
 
     async fn connect(&self) -> Result<PeerConnection, PeerError> {

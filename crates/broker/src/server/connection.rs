@@ -10,13 +10,14 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::net::SocketAddr;
-use std::pin::Pin;
+use std::net::{Shutdown, SocketAddr};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use socket2::SockRef;
 use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
@@ -24,7 +25,8 @@ use whimbrel_wire::Frame;
 
 use super::frame::{FrameBuffer, FrameError};
 use super::limits::{RequestMemory, RequestMemoryPermit};
-use crate::handlers::{self, Answer, ConnectionContext};
+use crate::gate::Gate;
+use crate::handlers::{self, Answer, ConnectionContext, RequestError};
 
 #[cfg(test)]
 #[path = "connection_tests.rs"]
@@ -46,7 +48,10 @@ pub struct ConnectionSettings {
     pub frame_bytes_max: usize,
     pub idle_max: Duration,
     pub memory: RequestMemory,
+    /// What was asked is answered, and the connection ends once the client is silent.
     pub stop: CancellationToken,
+    /// The connection ends whatever it waits for. What a handler has begun is finished all the same.
+    pub cut: Arc<Gate>,
 }
 
 type Waiting = Pin<Box<dyn Future<Output = Answer>>>;
@@ -73,7 +78,7 @@ struct Connection {
 /// Why a connection ends.
 #[derive(Debug)]
 enum End {
-    /// The client closed it, it was idle for too long, or the broker stops.
+    /// The client closed it, it was idle for too long, or its listener stops.
     Quiet,
     Frame(FrameError),
     Request(String),
@@ -130,6 +135,9 @@ impl Connection {
 
     /// Reads one request or writes one answer, whichever is ready first.
     async fn step(&mut self) -> Result<(), End> {
+        if self.settings.cut.is_open() {
+            return Err(End::Quiet);
+        }
         match self.next().await? {
             Next::Answer(answer, request) => self.write_answer(answer, request).await,
             Next::Frame(frame, permit) => self.handle(frame, permit).await,
@@ -138,7 +146,7 @@ impl Connection {
 
     async fn next(&mut self) -> Result<Next, End> {
         if self.waiting.len() >= WAITING_MAX {
-            return Ok(front(&mut self.waiting).await);
+            return unless_cut(&self.settings.cut, front(&mut self.waiting)).await;
         }
         if self.waiting.is_empty() {
             let stop = self.settings.stop.clone();
@@ -152,6 +160,7 @@ impl Connection {
             biased;
             next = front(&mut self.waiting) => Ok(next),
             next = read_frame(&mut self.stream, &mut self.frames, &self.settings) => next,
+            () = self.settings.cut.passed() => Err(End::Quiet),
         }
     }
 
@@ -164,12 +173,13 @@ impl Connection {
         };
         if !handlers::may_overtake_waiting(request.api_key) {
             while !self.waiting.is_empty() {
-                if let Next::Answer(answer, request) = front(&mut self.waiting).await {
+                let next = unless_cut(&self.settings.cut, front(&mut self.waiting)).await?;
+                if let Next::Answer(answer, request) = next {
                     self.write_answer(answer, request).await?;
                 }
             }
         }
-        match handlers::dispatch(&self.context, frame).await.map_err(|error| End::Request(error.to_string()))? {
+        match self.dispatch(frame).await.map_err(|error| End::Request(error.to_string()))? {
             Answer::Waiting(waiting) => self.waiting.push_back((waiting, request)),
             answer if self.waiting.is_empty() => self.write_answer(answer, request).await?,
             answer => self.waiting.push_back((Box::pin(std::future::ready(answer)), request)),
@@ -177,20 +187,44 @@ impl Connection {
         Ok(())
     }
 
+    /// Has the request carried out. The client of a connection that is cut sees its end at once, while what the handler
+    /// has begun is not left half done.
+    async fn dispatch(&self, frame: Bytes) -> Result<Answer, RequestError> {
+        let mut dispatched = pin!(handlers::dispatch(&self.context, frame));
+        tokio::select! {
+            biased;
+            answer = &mut dispatched => return answer,
+            () = self.settings.cut.passed() => {}
+        }
+        // Only a socket that is closed already refuses.
+        let _closed = SockRef::from(&self.stream).shutdown(Shutdown::Both);
+        dispatched.await
+    }
+
     async fn write_answer(&mut self, mut answer: Answer, request: InFlight) -> Result<(), End> {
         let written = loop {
             match answer {
-                Answer::Waiting(waiting) => answer = waiting.await,
+                Answer::Waiting(waiting) => answer = unless_cut(&self.settings.cut, waiting).await?,
                 Answer::Silent => break 0,
                 Answer::Close(reason) => return Err(End::Request(reason)),
                 Answer::Reply(frame) => {
-                    write_frame(&self.stream, &frame, self.settings.idle_max).await?;
+                    let writing = write_frame(&self.stream, &frame, self.settings.idle_max);
+                    unless_cut(&self.settings.cut, writing).await??;
                     break frame.len();
                 }
             }
         };
         self.context.answered(request.api_key, request.received.elapsed(), request.frame_bytes, written);
         Ok(())
+    }
+}
+
+/// The result of `work`, which may be dropped half way, unless the connection is cut before.
+async fn unless_cut<T>(cut: &Gate, work: impl Future<Output = T>) -> Result<T, End> {
+    tokio::select! {
+        biased;
+        result = work => Ok(result),
+        () = cut.passed() => Err(End::Quiet),
     }
 }
 

@@ -27,6 +27,7 @@ fn a_read_without_budget_ends_the_turn_and_is_repeated() {
                     idle_max: Duration::from_secs(60),
                     memory: RequestMemory::new(None),
                     stop: CancellationToken::new(),
+                    cut: Arc::default(),
                 };
                 while has_budget_remaining() {
                     consume_budget().await;

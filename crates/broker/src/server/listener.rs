@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::connection::{self, ConnectionSettings};
 use super::limits::{ConnectionPermit, ConnectionQuota};
 use super::workers::Workers;
+use crate::config::{Endpoint, NetworkConfig};
 use crate::handlers::ConnectionContext;
 use crate::metrics::Metrics;
 
@@ -27,6 +28,33 @@ pub struct SocketOptions {
     pub backlog: i32,
 }
 
+impl From<&NetworkConfig> for SocketOptions {
+    fn from(network: &NetworkConfig) -> Self {
+        Self {
+            send_buffer_bytes: network.send_buffer_bytes,
+            receive_buffer_bytes: network.receive_buffer_bytes,
+            backlog: i32::try_from(network.listen_backlog).unwrap_or(i32::MAX),
+        }
+    }
+}
+
+/// A listener that is open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listening {
+    /// As it was configured.
+    pub endpoint: Endpoint,
+    /// Where it is bound.
+    pub address: SocketAddr,
+}
+
+impl Listening {
+    /// Whether this is the listener that `wanted` asks for. Any port will do where a free one is to be taken.
+    pub fn is(&self, wanted: &Endpoint) -> bool {
+        let port = self.address.port();
+        *wanted == Endpoint { port: if wanted.port == 0 { 0 } else { port }, ..self.endpoint.clone() }
+    }
+}
+
 /// A listener that cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -34,24 +62,43 @@ pub enum BindError {
     Resolve { name: String, host: String, port: u16, source: io::Error },
     #[error("listener {name}: cannot listen on {address}: {source}")]
     Bind { name: String, address: SocketAddr, source: io::Error },
+    #[error("listener {name}: opening it panicked; see the log")]
+    Panicked { name: String },
 }
 
-/// Opens a listening socket, which accepts nobody yet. An empty host means all interfaces; port 0 takes a free one.
+/// Opens a listening socket, which accepts nobody yet. An empty host means all interfaces; port 0 takes a free one. Blocks
+/// while a name is resolved.
 ///
 /// # Errors
 /// The name does not resolve, or the address is taken or not of this machine.
-pub fn bind(name: &str, host: &str, port: u16, options: &SocketOptions) -> Result<StdListener, BindError> {
-    let host = if host.is_empty() { "0.0.0.0" } else { host.trim_start_matches('[').trim_end_matches(']') };
-    let resolve_error = |source| BindError::Resolve { name: name.to_owned(), host: host.to_owned(), port, source };
-    let address = (host, port)
-        .to_socket_addrs()
-        .map_err(resolve_error)?
-        .next()
-        .ok_or_else(|| resolve_error(io::ErrorKind::AddrNotAvailable.into()))?;
-    listen(address, options).map_err(|source| BindError::Bind { name: name.to_owned(), address, source })
+pub fn bind(endpoint: &Endpoint, options: &SocketOptions) -> Result<StdListener, BindError> {
+    open(endpoint, options, |socket| socket.listen(options.backlog)).map(StdListener::from)
 }
 
-fn listen(address: SocketAddr, options: &SocketOptions) -> io::Result<StdListener> {
+/// Whether [`bind`] would succeed at this moment. Nobody can connect meanwhile.
+///
+/// # Errors
+/// As [`bind`].
+pub fn check_bind(endpoint: &Endpoint, options: &SocketOptions) -> Result<(), BindError> {
+    open(endpoint, options, |_| Ok(())).map(drop)
+}
+
+/// A socket at the endpoint's address, once `then` has been done with it.
+fn open(
+    endpoint: &Endpoint,
+    options: &SocketOptions,
+    then: impl FnOnce(&Socket) -> io::Result<()>,
+) -> Result<Socket, BindError> {
+    let Endpoint { listener: name, host, port, .. } = endpoint;
+    let host = if host.is_empty() { "0.0.0.0" } else { host };
+    let unresolved = |source| BindError::Resolve { name: name.clone(), host: host.to_owned(), port: *port, source };
+    let mut addresses = (host, *port).to_socket_addrs().map_err(unresolved)?;
+    let address = addresses.next().ok_or_else(|| unresolved(io::ErrorKind::AddrNotAvailable.into()))?;
+    let opened = socket_at(address, options).and_then(|socket| then(&socket).map(|()| socket));
+    opened.map_err(|source| BindError::Bind { name: name.clone(), address, source })
+}
+
+fn socket_at(address: SocketAddr, options: &SocketOptions) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // A restarted broker takes its port back while old connections are still in TIME_WAIT.
     socket.set_reuse_address(true)?;
@@ -64,8 +111,7 @@ fn listen(address: SocketAddr, options: &SocketOptions) -> io::Result<StdListene
     }
     socket.set_nonblocking(true)?;
     socket.bind(&address.into())?;
-    socket.listen(options.backlog)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// Gives each accepted connection to the next worker in turn.

@@ -8,5 +8,5 @@ mod workers;
 
 pub use connection::ConnectionSettings;
 pub use limits::{ConnectionLimits, ConnectionQuota, RequestMemory};
-pub use listener::{Acceptor, BindError, SocketOptions, bind};
+pub use listener::{Acceptor, BindError, Listening, SocketOptions, bind, check_bind};
 pub use workers::Workers;

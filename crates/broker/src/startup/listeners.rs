@@ -9,63 +9,65 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use whimbrel_state::controller::control::Endpoint as AdvertisedEndpoint;
 
+use super::stop::DRAIN_WAIT;
 use crate::Broker;
-use crate::config::{BrokerConfig, Endpoint, NetworkConfig, host_port};
+use crate::config::{BrokerConfig, Endpoint};
+use crate::gate::Gate;
 use crate::handlers::ConnectionContext;
 use crate::server::{
-    Acceptor, BindError, ConnectionLimits, ConnectionQuota, ConnectionSettings, RequestMemory, SocketOptions, Workers,
-    bind,
+    Acceptor, BindError, ConnectionLimits, ConnectionQuota, ConnectionSettings, Listening, RequestMemory,
+    SocketOptions, Workers, bind,
 };
 
 /// Connections that are idle "for ever" are looked at this often.
 const IDLE_MAX_FOR_EVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A listener that is bound, with what was asked for.
-pub(super) type Bound = (Endpoint, TcpListener);
-
-fn socket_options(network: &NetworkConfig) -> SocketOptions {
-    SocketOptions {
-        send_buffer_bytes: network.send_buffer_bytes,
-        receive_buffer_bytes: network.receive_buffer_bytes,
-        backlog: i32::try_from(network.listen_backlog).unwrap_or(i32::MAX),
-    }
-}
+pub(super) type Bound = (Listening, TcpListener);
 
 pub(super) fn bind_all(config: &BrokerConfig) -> Result<Vec<Bound>, BindError> {
-    let options = socket_options(&config.network);
-    let bound = config.listeners.bind.iter().map(|endpoint| {
-        let listener = bind(&endpoint.listener, &endpoint.host, endpoint.port, &options)?;
-        Ok((endpoint.clone(), listener))
-    });
-    bound.collect()
+    let options = SocketOptions::from(&config.network);
+    config.listeners.bind.iter().map(|endpoint| bind_one(endpoint, &options)).collect()
 }
 
-pub(super) fn address(listener: &TcpListener) -> SocketAddr {
+pub(super) fn bind_one(endpoint: &Endpoint, options: &SocketOptions) -> Result<Bound, BindError> {
+    let listener = bind(endpoint, options)?;
     // Fails only for a socket that is not bound.
-    listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)))
-}
-
-/// What clients are told. Port 0 stands for the port that the listener of that name got.
-pub(super) fn advertised(config: &BrokerConfig, bound: &[Bound]) -> Vec<AdvertisedEndpoint> {
-    let port_of = |name: &str| {
-        bound.iter().find(|(endpoint, _)| endpoint.listener == name).map_or(0, |(_, listener)| address(listener).port())
-    };
-    let endpoints = config.listeners.advertised.iter().map(|endpoint| AdvertisedEndpoint {
-        listener: endpoint.listener.as_str().into(),
-        protocol: endpoint.protocol,
-        host: endpoint.host.as_str().into(),
-        port: i32::from(if endpoint.port == 0 { port_of(&endpoint.listener) } else { endpoint.port }),
-    });
-    endpoints.collect()
+    let address = listener.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+    Ok((Listening { endpoint: endpoint.clone(), address }, listener))
 }
 
 /// The threads that serve connections, and what bounds them.
 pub(super) struct Service {
     clients: Plane,
     control: Option<Plane>,
+}
+
+/// A listener whose connections are served.
+pub(super) struct Served {
+    pub(super) listening: Listening,
+    stop: CancellationToken,
+    cut: Arc<Gate>,
+    accepting: JoinHandle<()>,
+}
+
+impl Served {
+    /// Closes the listener: whoever connects is refused once this returns. Connections have a moment to get the answers
+    /// to what they have asked, and are closed then.
+    pub(super) async fn close(self) {
+        self.stop.cancel();
+        if self.accepting.await.is_err() {
+            tracing::error!(listener = %self.listening.address, "accepting connections panicked");
+        }
+        let cut = self.cut;
+        tokio::spawn(async move {
+            tokio::time::sleep(DRAIN_WAIT).await;
+            cut.open();
+        });
+    }
 }
 
 /// What connections of the same kind share.
@@ -103,29 +105,18 @@ impl Service {
         Ok(Self { clients, control })
     }
 
-    /// Accepts connections on every listener until `stop`.
-    pub(super) fn serve(&self, broker: &Arc<Broker>, bound: Vec<Bound>, stop: &CancellationToken) {
-        for (endpoint, listener) in bound {
-            let is_control = broker.config().listeners.control_plane.as_ref() == Some(&endpoint.listener);
-            let plane = self.control.as_ref().filter(|_| is_control).unwrap_or(&self.clients);
-            self.accept(plane, broker, endpoint, listener, stop);
-        }
-    }
-
-    fn accept(
-        &self,
-        plane: &Plane,
-        broker: &Arc<Broker>,
-        endpoint: Endpoint,
-        listener: TcpListener,
-        stop: &CancellationToken,
-    ) {
-        let network = &broker.config().network;
+    /// Accepts connections on the listener until it is closed, or until `stop`.
+    pub(super) fn serve(&self, broker: &Arc<Broker>, (listening, listener): Bound, stop: &CancellationToken) -> Served {
+        let config = broker.config();
+        let is_control = config.listeners.control_plane.as_ref() == Some(&listening.endpoint.listener);
+        let plane = self.control.as_ref().filter(|_| is_control).unwrap_or(&self.clients);
+        let (stop, cut) = (stop.child_token(), Arc::new(Gate::default()));
         let settings = ConnectionSettings {
-            frame_bytes_max: network.request_bytes_max,
-            idle_max: network.connection_idle_max.unwrap_or(IDLE_MAX_FOR_EVER),
+            frame_bytes_max: config.network.request_bytes_max,
+            idle_max: config.network.connection_idle_max.unwrap_or(IDLE_MAX_FOR_EVER),
             memory: plane.memory.clone(),
             stop: stop.clone(),
+            cut: cut.clone(),
         };
         let acceptor = Acceptor {
             workers: plane.workers.clone(),
@@ -134,17 +125,18 @@ impl Service {
             next_worker: plane.next_worker.clone(),
             metrics: broker.metrics.clone(),
         };
-        let name: Arc<str> = endpoint.listener.as_str().into();
-        let (broker, stop) = (broker.clone(), stop.clone());
+        let name: Arc<str> = listening.endpoint.listener.as_str().into();
+        let (broker, address, ended) = (broker.clone(), listening.address, stop.clone());
         let context_for = move |peer| {
             broker.metrics.connection_opened(&name);
             Arc::new(ConnectionContext::new(broker.clone(), name.clone(), peer))
         };
-        tokio::spawn(async move {
-            if let Err(error) = acceptor.run(listener, context_for, stop).await {
-                tracing::error!(listener = %host_port(&endpoint.host, endpoint.port), "the listener ended: {error}");
+        let accepting = tokio::spawn(async move {
+            if let Err(error) = acceptor.run(listener, context_for, ended).await {
+                tracing::error!(listener = %address, "the listener ended: {error}");
             }
         });
+        Served { listening, stop, cut, accepting }
     }
 
     /// Ends the threads, and with them what they still serve. Blocks.

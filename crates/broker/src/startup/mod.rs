@@ -10,6 +10,7 @@
 
 mod identity;
 mod listeners;
+mod reconfigure;
 mod stop;
 
 use std::net::SocketAddr;
@@ -37,7 +38,8 @@ use crate::server::BindError;
 use crate::{housekeeping, http, liveness, time};
 
 use identity::identify;
-use listeners::{Service, address, advertised, bind_all};
+use listeners::{Service, bind_all};
+use reconfigure::OpenListeners;
 
 /// Before the controller is told again of a log directory that failed.
 const REPORT_PAUSE: Duration = Duration::from_secs(1);
@@ -75,7 +77,7 @@ pub enum StartError {
 /// A broker that serves clients.
 pub struct RunningBroker {
     pub broker: Arc<Broker>,
-    /// Name and address of each listener as it is bound.
+    /// Name and address of each listener as it was bound at the start.
     pub listeners: Vec<(String, SocketAddr)>,
     /// Where metrics are served, if anywhere.
     pub http: Option<SocketAddr>,
@@ -83,7 +85,8 @@ pub struct RunningBroker {
     pub coordination: String,
     pub load: LoadReport,
     keeper: Option<Arc<KeeperHandle>>,
-    service: Service,
+    /// Keeps the listeners as they are configured, until `stop`; gives back what serves them.
+    listeners_task: tokio::task::JoinHandle<Service>,
     /// Ends the listeners and background tasks.
     stop: CancellationToken,
     controller: tokio::task::JoinHandle<()>,
@@ -101,13 +104,14 @@ impl Broker {
         coordination.check_progress().await?;
         coordination.load_topic_configs().await?;
         let (of_all, of_this) = dynamic_config(&coordination, node_id).await?;
-        // What was changed while the broker ran and takes effect at a start: its listeners.
+        // What was changed while the broker ran wins over what it is started with: its listeners above all.
         let config = config.with_dynamic(&of_all, &of_this).unwrap_or_else(|error| {
             tracing::error!("the dynamic broker configuration is not used: {error}");
             config
         });
         let bound = bind_all(&config)?;
-        let advertised = advertised(&config, &bound);
+        let listening: Vec<_> = bound.iter().map(|(listening, _)| listening.clone()).collect();
+        let advertised = reconfigure::endpoints(&config.listeners, &listening, &[]);
         let metrics = Arc::new(Metrics::new());
         let broker = Arc::new(Self::assemble(config, node_id, cluster_id.into(), coordination, logs.clone(), metrics));
         if !of_all.is_empty() || !of_this.is_empty() {
@@ -132,10 +136,9 @@ impl Broker {
         broker.start_groups();
         broker.observe(keeper.as_ref().map(Arc::downgrade));
         broker.start_background(&stop);
-        let listeners = bound.iter().map(|(endpoint, listener)| (endpoint.listener.clone(), address(listener)));
-        let listeners = listeners.collect();
+        let listeners = listening.iter().map(|one| (one.endpoint.listener.clone(), one.address)).collect();
         let service = Service::start(&broker).map_err(StartError::Threads)?;
-        service.serve(&broker, bound, &stop);
+        let listeners_task = tokio::spawn(OpenListeners::serve(&broker, service, bound, &stop).follow());
         broker.watch_others(&stop);
         broker.wait_for_controller().await;
         broker.open_for_clients();
@@ -147,7 +150,7 @@ impl Broker {
             coordination: connect,
             load,
             keeper,
-            service,
+            listeners_task,
             stop,
             controller: driver,
         })

@@ -33,7 +33,7 @@ const PASS_ON_TIME: Duration = Duration::from_millis(200);
 const REDIRECT_TIME: Duration = Duration::from_millis(100);
 
 /// Connections have this long to get the answers to what they have asked.
-const DRAIN_WAIT: Duration = Duration::from_secs(1);
+pub(super) const DRAIN_WAIT: Duration = Duration::from_secs(1);
 
 impl RunningBroker {
     /// Moves leaderships away, stops accepting, leaves the cluster, closes the logs cleanly.
@@ -55,10 +55,13 @@ impl RunningBroker {
             tracing::error!("the controller does not stop; going on without it");
         }
         let logs = self.broker.replicas.logs().clone();
-        let (service, broker) = (self.service, self.broker.clone());
+        let service = self.listeners_task.await;
+        let broker = self.broker.clone();
         let closed = tokio::task::spawn_blocking(move || {
             broker.fetchers.stop();
-            service.stop();
+            if let Ok(service) = service {
+                service.stop();
+            }
             logs.close();
         });
         if closed.await.is_err() {

@@ -1,11 +1,14 @@
 //! Several brokers in this process on one keeper.
 
+use tokio::net::TcpStream;
 use whimbrel_broker::RunningBroker;
+use whimbrel_model::ErrorCode;
 use whimbrel_wire::create_topics::CreatableTopic;
 use whimbrel_wire::metadata::{MetadataRequestTopic, MetadataResponseTopic};
 use whimbrel_wire::{CreateTopicsRequest, InitProducerIdRequest, MetadataRequest};
 
-use crate::scenarios::records::{Topic, produce, sequenced};
+use crate::listeners::alter;
+use crate::scenarios::records::{Topic, batch, produce, sequenced};
 use crate::support::{Client, PATIENCE, TestResult, start};
 
 const BROKERS: i32 = 3;
@@ -100,6 +103,64 @@ async fn a_topic_is_on_every_broker_and_every_broker_says_the_same_of_it() -> Te
             for partition in 0..4 {
                 assert!(dir.path().join(format!("t-{partition}")).is_dir(), "{} t-{partition}", dir.path().display());
             }
+        }
+        cluster.stop().await;
+    }
+    Ok(())
+}
+
+/// The address between brokers of a leader, a follower and the controller changes, one after the other: nobody loses a
+/// leadership or leaves an ISR by it, and what is written then is on every replica.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_broker_follows_another_to_its_new_listener() -> TestResult {
+    for control_plane in [false, true] {
+        let cluster = Cluster::start(control_plane).await?;
+        cluster.create("t").await?;
+        let before = cluster.described("t").await?;
+        let topic = Topic { name: "t".into(), id: before[0].topic_id };
+        let mut clients = Vec::new();
+        for broker in &cluster.brokers {
+            let free = tokio::net::TcpListener::bind("127.0.0.1:0").await?.local_addr()?;
+            let names: &[&str] = if control_plane { &["PLAINTEXT", "CONTROL"] } else { &["PLAINTEXT"] };
+            let listeners = names.iter().map(|name| match *name {
+                "PLAINTEXT" => format!("PLAINTEXT://{free}"),
+                name => format!("{name}://127.0.0.1:0"),
+            });
+            let listeners = listeners.collect::<Vec<_>>().join(",");
+            let id = broker.broker.node_id.to_string();
+            let pairs = [("listeners", Some(listeners.as_str()))];
+            let (code, text) = alter(&mut Client::connect(broker).await?, &id, &pairs).await?;
+            assert_eq!(code, ErrorCode::None, "{text}");
+            let told = async {
+                for other in &cluster.brokers {
+                    loop {
+                        let image = other.broker.metadata.image();
+                        let known = image.brokers.get(&broker.broker.node_id).and_then(|it| it.endpoint("PLAINTEXT"));
+                        if known.is_some_and(|endpoint| endpoint.port == i32::from(free.port())) {
+                            break;
+                        }
+                        tokio::task::yield_now().await;
+                    }
+                }
+                while TcpStream::connect(broker.listeners[0].1).await.is_ok() {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::time::timeout(PATIENCE, told).await?;
+            clients.push(Client::connect_to(free).await?);
+        }
+        for partition in &before[0].partitions {
+            let client = &mut clients[usize::try_from(partition.leader_id - 1)?];
+            let request = produce(&topic, -1, &[(partition.partition_index, Some(batch(1)))]);
+            let answer = client.call(&request, 10).await?.responses.remove(0).partition_responses.remove(0);
+            assert_eq!(answer.error_code, 0);
+        }
+        for client in &mut clients {
+            let asked = MetadataRequestTopic { name: Some("t".into()), ..Default::default() };
+            let request = MetadataRequest { topics: Some(vec![asked]), ..Default::default() };
+            let mut after = client.call(&request, 12).await?.topics.remove(0);
+            after.partitions.sort_by_key(|partition| partition.partition_index);
+            assert_eq!(after, before[0], "the same leaders in the same epochs, and whole ISRs");
         }
         cluster.stop().await;
     }

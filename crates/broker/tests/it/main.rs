@@ -8,6 +8,7 @@ mod broker;
 mod client;
 mod cluster;
 mod frames;
+mod listeners;
 mod replication;
 mod scenarios;
 mod session;

@@ -59,7 +59,7 @@ fn says_loading(answer: &str) -> bool {
 pub struct Session {
     pub client: Client,
     pub transcript: Transcript,
-    address: SocketAddr,
+    pub address: SocketAddr,
     run: Run,
     versions: Vec<(i16, RangeInclusive<i16>)>,
 }

@@ -1,5 +1,6 @@
 //! Starts brokers and speaks the protocol to them, at any version.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -35,7 +36,21 @@ pub struct Client {
 impl Client {
     pub async fn connect(broker: &RunningBroker) -> Result<Self, Box<dyn std::error::Error>> {
         let (_, address) = broker.listeners.first().ok_or("no listener")?;
+        Self::connect_to(*address).await
+    }
+
+    pub async fn connect_to(address: SocketAddr) -> Result<Self, Box<dyn std::error::Error>> {
         Ok(Self { stream: TcpStream::connect(address).await?, correlation_id: 0 })
+    }
+
+    /// Returns once the broker has closed the connection, without another byte.
+    pub async fn closed(&mut self) -> std::io::Result<()> {
+        match self.stream.read(&mut [0]).await {
+            Ok(0) => Ok(()),
+            Ok(_) => Err(std::io::ErrorKind::InvalidData.into()),
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     /// Sends a request at this version and waits for its answer.

@@ -55,12 +55,12 @@ pub(super) struct BrokerChange {
     pub(super) lost: Vec<NodeId>,
     pub(super) started: Vec<NodeId>,
     /// Same incarnation, other endpoints or features.
-    pub(super) updated: bool,
+    pub(super) updated: Vec<NodeId>,
 }
 
 impl BrokerChange {
     pub(super) fn is_empty(&self) -> bool {
-        self.lost.is_empty() && self.started.is_empty() && !self.updated
+        self.lost.is_empty() && self.started.is_empty() && self.updated.is_empty()
     }
 }
 
@@ -126,7 +126,8 @@ impl Facts {
             match next.get(id) {
                 None => change.lost.push(*id),
                 Some(new) if old.epoch < new.epoch => change.lost.push(*id),
-                Some(new) => change.updated |= new.endpoints != old.endpoints,
+                Some(new) if new.endpoints != old.endpoints => change.updated.push(*id),
+                Some(_) => {}
             }
         }
         let is_started = |new: &&Broker| self.brokers.get(&new.id).is_none_or(|old| old.epoch < new.epoch);

@@ -158,6 +158,8 @@ pub enum Input {
 pub enum Action {
     /// Requests to this broker will follow.
     OpenChannel(Broker),
+    /// The same incarnation is at other endpoints: what waits for it and what follows goes there.
+    MoveChannel(Broker),
     /// Drop what waits for this broker.
     CloseChannel(NodeId),
     /// Make these writes, in one batch; feed the results back.

@@ -194,7 +194,9 @@ impl Controller {
     fn brokers_changed(&mut self, brokers: Vec<Broker>, actions: &mut Vec<Action>) {
         let change = self.facts.replace_brokers(brokers);
         actions.extend(change.lost.iter().map(|&id| Action::CloseChannel(id)));
-        actions.extend(change.started.iter().filter_map(|id| self.facts.broker(*id)).cloned().map(Action::OpenChannel));
+        let now = |ids: &[NodeId]| ids.iter().filter_map(|id| self.facts.broker(*id)).cloned().collect::<Vec<_>>();
+        actions.extend(now(&change.started).into_iter().map(Action::OpenChannel));
+        actions.extend(now(&change.updated).into_iter().map(Action::MoveChannel));
         if change.is_empty() {
             return;
         }

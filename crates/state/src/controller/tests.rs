@@ -79,6 +79,7 @@ fn lines(actions: &[Action]) -> Vec<String> {
     for action in actions {
         match action {
             Action::OpenChannel(broker) => lines.push(format!("open {}", broker.id)),
+            Action::MoveChannel(broker) => lines.push(format!("move {}", broker.id)),
             Action::CloseChannel(id) => lines.push(format!("close {id}")),
             Action::Write(writes) => lines.extend(writes.iter().map(write_text)),
             Action::LeaderAndIsr(to, request) => {
@@ -252,6 +253,16 @@ fn a_partition_without_a_live_replica_waits_for_one() {
     assert!(scenario.handle(Input::TopicsChanged(vec![topic("t", &[&[2]])])).is_empty());
     let lines = scenario.handle(Input::Brokers(vec![broker(1, 10), broker(2, 20)]));
     assert!(lines.contains(&"create t-0 leader=2 epoch=0 isr=2 by=5 at=0".to_string()), "{lines:?}");
+}
+
+#[test]
+fn everybody_hears_of_a_broker_at_other_endpoints_and_nothing_else_changes() {
+    let mut scenario = Scenario::running(&[1, 2], &[&[1, 2]]);
+    let mut moved = broker(2, 10);
+    moved.endpoints[0].port = 9192;
+    let lines = scenario.handle(Input::Brokers(vec![broker(1, 10), moved.clone()]));
+    assert_eq!(lines, ["move 2", "1<UM live=1,2", "2<UM live=1,2"]);
+    assert!(scenario.handle(Input::Brokers(vec![broker(1, 10), moved])).is_empty(), "that is known by now");
 }
 
 #[test]

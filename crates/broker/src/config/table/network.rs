@@ -10,17 +10,19 @@ settings! {
         .differs("PLAINTEXT://:9092", "a broker without authentication should not be open to the network unless asked to be")
         .doc("Where the broker listens: `NAME://host:port` separated by commas. An empty host or `0.0.0.0` means every \
               interface, an IPv6 address stands in brackets, port 0 takes a free one. The name is a protocol or is \
-              mapped to one by `listener.security.protocol.map`. A change takes effect at the broker's next start.");
+              mapped to one by `listener.security.protocol.map`. Changed while the broker runs: new listeners are \
+              opened, one whose address is another moves, and connections to what is no longer listed are closed.");
 
     ADVERTISED_LISTENERS = Setting::string("advertised.listeners").per_broker()
         .doc("The addresses that clients are told to connect to, when they differ from `listeners`. Needed when \
               listening on `0.0.0.0` or behind address translation: a client that reaches the bootstrap address \
-              continues with these. A change takes effect at the broker's next start.");
+              continues with these. Changed while the broker runs: it is registered anew, and clients and other \
+              brokers hear of it. The listener between brokers and that of the control plane must stay.");
 
     LISTENER_SECURITY_PROTOCOL_MAP = Setting::string("listener.security.protocol.map").per_broker()
-        .default("PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT,SASL_SSL:SASL_SSL")
+        .default("SASL_SSL:SASL_SSL,PLAINTEXT:PLAINTEXT,SSL:SSL,SASL_PLAINTEXT:SASL_PLAINTEXT")
         .doc("The security protocol of each listener name, `NAME:PROTOCOL` separated by commas. Only `PLAINTEXT` is \
-              served by this version.");
+              served by this version. That of a listener that is open cannot be changed while the broker runs.");
 
     INTER_BROKER_LISTENER_NAME = Setting::string("inter.broker.listener.name")
         .doc("The listener whose advertised address other brokers use. Unset: the one whose protocol is \

@@ -9,6 +9,7 @@ mod cluster;
 mod configs;
 mod fetch;
 mod groups;
+mod listeners;
 mod offsets;
 mod produce;
 pub mod records;
@@ -75,6 +76,11 @@ fn clusters_are_described_as_by_kafka() {
 #[test]
 fn configs_are_described_and_altered_as_by_kafka() {
     check("configs", configs::run, configs::DELIBERATE);
+}
+
+#[test]
+fn listeners_of_a_running_broker_are_altered_as_by_kafka() {
+    check("listeners", listeners::run, listeners::DELIBERATE);
 }
 
 #[test]

@@ -514,7 +514,7 @@ impl World {
         let mut published: Vec<(String, Vec<NodeId>)> = Vec::new();
         for action in actions {
             match action {
-                Action::OpenChannel(_) | Action::CloseChannel(_) => {}
+                Action::OpenChannel(_) | Action::MoveChannel(_) | Action::CloseChannel(_) => {}
                 Action::Write(writes) => {
                     for write in &writes {
                         self.say(&super::write_text(write));
