@@ -159,19 +159,16 @@ fn the_control_plane_is_an_advertised_listener_of_its_own() {
 #[test]
 fn listeners_of_a_running_broker_come_go_and_move_but_those_of_the_cluster_stay() {
     let map = "listener.security.protocol.map=PLAINTEXT:PLAINTEXT,OUT:PLAINTEXT,CONTROL:PLAINTEXT";
-    let bound = |listeners: &str, more: &[&str]| {
-        let listeners = format!("listeners={listeners}");
-        resolve(&[&[listeners.as_str(), map], more].concat()).unwrap().listeners
-    };
-    let before = bound("PLAINTEXT://a:1", &[]);
+    let bound = |listeners: &str| resolve(&[&format!("listeners={listeners}"), map]).unwrap().listeners;
+    let before = bound("PLAINTEXT://a:1");
     // Kafka knows no other listener between brokers than the one with the protocol's name.
-    let more = bound("OUT://a:2,PLAINTEXT://a:1", &[]);
+    let more = bound("OUT://a:2,PLAINTEXT://a:1");
     assert_eq!(more.inter_broker, "PLAINTEXT");
-    for allowed in [&before, &more, &bound("PLAINTEXT://b:9", &[])] {
+    for allowed in [&before, &more, &bound("PLAINTEXT://b:9")] {
         assert!(before.check_change(allowed).is_ok());
         assert!(allowed.check_change(&before).is_ok());
     }
-    let without = more.check_change(&bound("OUT://a:2", &[])).unwrap_err().to_string();
+    let without = more.check_change(&bound("OUT://a:2")).unwrap_err().to_string();
     assert_eq!(
         without,
         "advertised.listeners=OUT://a:2 (dynamic configuration): must be a list with PLAINTEXT, the listener between \
@@ -181,7 +178,12 @@ fn listeners_of_a_running_broker_come_go_and_move_but_those_of_the_cluster_stay(
     secure.bind[0].protocol = SecurityProtocol::SaslPlaintext;
     let other = before.check_change(&secure).unwrap_err().to_string();
     assert!(other.starts_with("listener.security.protocol.map=PLAINTEXT:SASL_PLAINTEXT"), "{other}");
-    assert!(resolve(&["listeners=OUT://a:2", map, "control.plane.listener.name=CONTROL"]).is_err());
+    let controlled = ["listeners=PLAINTEXT://a:1,CONTROL://a:2", map, "control.plane.listener.name=CONTROL"];
+    let alone = self::map(&[("listeners", "PLAINTEXT://a:1")]);
+    let without = resolve(&controlled).unwrap().with_dynamic(&BTreeMap::new(), &alone).unwrap_err().to_string();
+    assert!(without.starts_with("control.plane.listener.name=CONTROL"), "{without}");
+    let nowhere = self::map(&[("advertised.listeners", "")]);
+    assert!(resolve(&["advertised.listeners="]).unwrap().with_dynamic(&BTreeMap::new(), &nowhere).is_err());
 }
 
 #[test]
