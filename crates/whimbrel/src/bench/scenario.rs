@@ -12,6 +12,8 @@
 //! name = "defaults"
 //! workload.batch_bytes = 16384   # stands over the matrix
 //! settings."num.io.threads" = 8  # of the brokers that the bench starts
+//! faults = ["kill leader at 10s for 20s"]            # as of `FaultPlan`
+//! disturbances = ["create 1000 topics at 3s"]        # as of `Disturbance`
 //! ```
 
 use std::collections::BTreeMap;

@@ -138,6 +138,9 @@ impl Producer {
                 break;
             }
             let wait = self.next_turn(now).saturating_sub(clock.now());
+            // As fast as possible: the next request follows at once while one more may be in flight.
+            let is_behind = self.tops_up() && self.hands_over(now) && self.sending.hungry(&self.partitions, now).is_some();
+            let wait = if is_behind { 0 } else { wait };
             let wait = if self.is_sparse() { wait.saturating_sub(SPIN_NS) } else { wait };
             self.sending.wait(&mut self.partitions, Duration::from_nanos(wait))?;
         }
@@ -151,6 +154,11 @@ impl Producer {
     fn is_finished(&self, now: u64) -> bool {
         let gives_up = self.shared.clock.end_ns + DRAIN_NS <= now || self.shared.is_over.load(Ordering::Relaxed);
         self.sending.buffered == 0 && !self.hands_over(now) || gives_up
+    }
+
+    /// Whether batches are made for what each broker takes next.
+    fn tops_up(&self) -> bool {
+        self.plan.schedule.is_none() && self.plan.keys.is_none()
     }
 
     fn is_sparse(&self) -> bool {
