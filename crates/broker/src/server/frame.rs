@@ -4,10 +4,10 @@ use std::io;
 
 use bytes::{Bytes, BytesMut};
 
-/// Read from a socket at a time when no frame is known to be larger.
+/// Read from a socket at a time when no frame is known or expected to be larger.
 const READ_BYTES: usize = 64 * 1024;
 /// A frame up to this size gets its whole buffer at once; a larger one grows by doubling as its bytes arrive, so that a
-/// length alone never makes us allocate much.
+/// length alone never makes us allocate much. No more is expected of a frame before its length is known.
 const RESERVE_BYTES_MAX: usize = 1024 * 1024;
 
 /// What a peer did wrong. The connection is closed; the text goes to the log.
@@ -32,11 +32,14 @@ pub enum FrameError {
 pub struct FrameBuffer {
     buffer: BytesMut,
     frame_bytes_max: usize,
+    /// Of the last frame, with its length. The next one is expected to be as large: read into a buffer of that size, it
+    /// comes alone and whole, where any other size means that its beginning or that of the one behind it is copied.
+    last_bytes: usize,
 }
 
 impl FrameBuffer {
     pub fn new(frame_bytes_max: usize) -> Self {
-        Self { buffer: BytesMut::new(), frame_bytes_max }
+        Self { buffer: BytesMut::new(), frame_bytes_max, last_bytes: 0 }
     }
 
     /// The length of the frame whose first bytes are in the buffer, once its length is known.
@@ -61,7 +64,8 @@ impl FrameBuffer {
         if self.buffer.len() < 4 + length {
             return Ok(None);
         }
-        let mut frame = self.buffer.split_to(4 + length);
+        self.last_bytes = 4 + length;
+        let mut frame = self.buffer.split_to(self.last_bytes);
         let _ = frame.split_to(4);
         if self.buffer.is_empty() {
             self.buffer = BytesMut::new();
@@ -79,10 +83,11 @@ impl FrameBuffer {
                 let missing = (4 + length).saturating_sub(self.buffer.len());
                 missing.min(RESERVE_BYTES_MAX.max(self.buffer.len())).max(1)
             }
-            None => READ_BYTES,
+            None => self.last_bytes.clamp(READ_BYTES, RESERVE_BYTES_MAX) - self.buffer.len(),
         };
         if self.buffer.capacity() - self.buffer.len() < wanted {
-            self.buffer.reserve(wanted.max(READ_BYTES));
+            // Not beyond a large frame: what is behind it would have to be copied into the next buffer.
+            self.buffer.reserve(wanted.max(READ_BYTES.saturating_sub(self.buffer.len())));
         }
         Ok(&mut self.buffer)
     }
@@ -129,6 +134,24 @@ mod tests {
         frames.space().unwrap().extend_from_slice(b"\0\0");
         assert_eq!(frames.take_frame().unwrap().unwrap(), "");
         assert_eq!(frames.buffer.capacity(), 0);
+    }
+
+    #[test]
+    fn large_frames_of_one_size_are_read_alone_and_stay_where_they_were_read() {
+        let large = [&200_000_i32.to_be_bytes()[..], &[7; 200_000]].concat();
+        let mut frames = buffer_with(&large[..READ_BYTES], 1_000_000);
+        let rest = frames.space().unwrap();
+        assert_eq!(rest.capacity(), large.len(), "nothing is read beyond the frame");
+        rest.extend_from_slice(&large[READ_BYTES..]);
+        assert_eq!(frames.take_frame().unwrap().unwrap().len(), 200_000);
+        for _ in 0..2 {
+            let next = frames.space().unwrap();
+            assert_eq!(next.capacity(), large.len());
+            next.extend_from_slice(&large);
+            let read_to = next.as_ptr().addr();
+            assert_eq!(frames.take_frame().unwrap().unwrap().as_ptr().addr(), read_to + 4);
+            assert_eq!(frames.buffer.capacity(), 0);
+        }
     }
 
     #[test]

@@ -84,6 +84,21 @@ fn a_broker_is_started_harmed_and_told_of() {
 }
 
 #[test]
+fn a_cluster_has_other_work_meanwhile_and_is_left_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Broker::start(dir.path(), &[]);
+    let load = "--rate 500 --consumers 0 --seconds 4 --warmup 0 --format json";
+    let disturb = ["--disturb", "create 5 topics at 200ms", "--disturb", "read 3 MB back at 100ms"];
+    let args: Vec<&str> = ["bench", "run"].into_iter().chain(load.split(' ')).chain(disturb).collect();
+    let points = points(&broker.ok(&args));
+    assert_verified(&points[0]);
+    let done: Vec<&str> =
+        points[0]["faults"].as_array().unwrap().iter().map(|done| done["what"].as_str().unwrap()).collect();
+    assert_eq!(done, ["3 MB read back", "5 topics created"]);
+    assert_eq!(broker.ok(&["topic", "list", "--format", "json"]).trim(), "[]", "its topics are deleted");
+}
+
+#[test]
 fn a_wrong_workload_is_refused_before_anything_starts() {
     for (args, said) in [
         (&["--record-bytes", "8"][..], "16 bytes"),
@@ -91,6 +106,8 @@ fn a_wrong_workload_is_refused_before_anything_starts() {
         (&["--rate", "0"], "\"max\""),
         (&["--scenario", "nothing"], "quick"),
         (&["--fault", "tickle broker 1 at 5s"], "tickle"),
+        (&["--disturb", "read everything back at 5s"], "BYTES"),
+        (&["--target", "kafka-of-old"], "kafka-VERSION"),
     ] {
         let output = whimbrel().args(["bench", "run"]).args(args).output().unwrap();
         assert_eq!(output.status.code(), Some(2), "{args:?}");

@@ -12,7 +12,7 @@ use whimbrel_client::consumer::{Consumer, ConsumerOptions, Start};
 use whimbrel_client::producer::{ProduceRecord, Producer, ProducerOptions};
 use whimbrel_client::{Cluster, ClusterOptions};
 
-use super::plan::{Disturbance, Work};
+use super::plan::{Disturbance, Work, amount};
 use crate::bench::faults::ms_since;
 use crate::bench::load::Pool;
 use crate::bench::result::Fault;
@@ -173,12 +173,7 @@ impl Asking {
             read +=
                 records.iter().filter_map(|record| record.value.as_ref()).map(|value| value.len() as u64).sum::<u64>();
         }
-        let gigabytes = |bytes: u64| bytes as f64 / 1e9;
-        let (read, wanted) = (gigabytes(read), gigabytes(bytes));
-        Ok(if read < wanted {
-            format!("{read:.1} of {wanted:.1} GB read back")
-        } else {
-            format!("{wanted:.1} GB read back")
-        })
+        let (read, wanted) = (read.min(bytes), amount(bytes));
+        Ok(if read < bytes { format!("{} of {wanted} read back", amount(read)) } else { format!("{wanted} read back") })
     }
 }

@@ -95,11 +95,18 @@ impl fmt::Display for Disturbance {
         let at = humantime::format_duration(self.at);
         match self.work {
             Work::CreateTopics { count } => write!(f, "create {count} topics at {at}"),
-            Work::ReadBack { bytes } if bytes.is_multiple_of(1000 * MB) => {
-                write!(f, "read {} GB back at {at}", bytes / (1000 * MB))
-            }
-            Work::ReadBack { bytes } => write!(f, "read {} MB back at {at}", bytes / MB),
+            Work::ReadBack { bytes } => write!(f, "read {} back at {at}", amount(bytes)),
         }
+    }
+}
+
+/// Whole gigabytes, or megabytes.
+pub fn amount(bytes: u64) -> String {
+    let megabytes = bytes / MB;
+    if megabytes.is_multiple_of(1000) && 0 < megabytes {
+        format!("{} GB", megabytes / 1000)
+    } else {
+        format!("{megabytes} MB")
     }
 }
 

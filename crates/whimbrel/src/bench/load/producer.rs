@@ -139,7 +139,8 @@ impl Producer {
             }
             let wait = self.next_turn(now).saturating_sub(clock.now());
             // As fast as possible: the next request follows at once while one more may be in flight.
-            let is_behind = self.tops_up() && self.hands_over(now) && self.sending.hungry(&self.partitions, now).is_some();
+            let is_behind =
+                self.tops_up() && self.hands_over(now) && self.sending.hungry(&self.partitions, now).is_some();
             let wait = if is_behind { 0 } else { wait };
             let wait = if self.is_sparse() { wait.saturating_sub(SPIN_NS) } else { wait };
             self.sending.wait(&mut self.partitions, Duration::from_nanos(wait))?;

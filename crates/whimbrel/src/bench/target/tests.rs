@@ -177,6 +177,18 @@ fn what_does_not_exist_is_refused() {
 }
 
 #[test]
+fn a_target_may_name_its_version() {
+    for text in ["whimbrel", "kafka", "kafka-4.3.1"] {
+        assert_eq!(text.parse::<TargetName>().unwrap().to_string(), text);
+    }
+    let named: TargetName = "kafka-4.3.1".parse().unwrap();
+    assert_eq!((named.kind, named.kafka_version.as_deref()), (Kind::Kafka, Some("4.3.1")));
+    for text in ["", "Kafka", "kafka-", "kafka-latest", "whimbrel-0.1.0", "redpanda"] {
+        assert!(text.parse::<TargetName>().unwrap_err().contains("kafka-VERSION"), "{text}");
+    }
+}
+
+#[test]
 fn only_what_the_bench_started_is_harmed() {
     let data = tempfile::tempdir().unwrap();
     let target = Target::start(&spec(Kind::Whimbrel, data.path())).unwrap();
