@@ -55,6 +55,25 @@ fn every_codec_and_kind_of_key_is_read_back_where_nobody_consumes() {
 }
 
 #[test]
+fn as_fast_as_possible_keeps_as_many_requests_in_flight_as_allowed() {
+    let dir = tempfile::tempdir().unwrap();
+    let broker = Broker::start(dir.path(), &[]);
+    for (allowed, expected) in [("1", 0.5..2.0), ("32", 16.0..34.0)] {
+        // One record makes a batch, and one batch a request.
+        let load = "--rate max --record-bytes 1024 --batch-bytes 1024 --partitions 1 --consumers 0 --seconds 2 \
+                    --warmup 0.5 --format json --in-flight";
+        let args: Vec<&str> = ["bench", "run"].into_iter().chain(load.split_whitespace()).chain([allowed]).collect();
+        let point = &points(&broker.ok(&args))[0];
+        assert_verified(point);
+        // Little's law: what is in flight is the rate times the time that each takes, however fast the machine is.
+        let in_flight = point["produced"]["records_per_s"].as_f64().unwrap()
+            * point["ack_latency"]["mean_us"].as_f64().unwrap()
+            / 1e6;
+        assert!(expected.contains(&in_flight), "{in_flight} of {allowed} requests in flight");
+    }
+}
+
+#[test]
 fn a_broker_is_started_harmed_and_told_of() {
     let dir = tempfile::tempdir().unwrap();
     let results = dir.path().join("results");
