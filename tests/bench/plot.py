@@ -30,8 +30,40 @@ def draw_gaps(path, title, found):
     for row, (kind, gaps) in enumerate(found.items()):
         parts.append(steps(sorted(gaps), x, y, COLOURS[kind]))
         parts.append(text(LEFT + 12, TOP + 16 + 18 * row, f"{kind.capitalize()} ({len(gaps)})", "start", 13, COLOURS[kind]))
+    write(path, WIDTH, HEIGHT, parts)
+
+
+ROW, PANEL, LABEL, GAP = 18, 190, 170, 14
+PLAIN, DEFAULT = COLOURS["whimbrel"], COLOURS["kafka"]
+
+
+def draw_bars(path, title, panels, rows):
+    """A panel of bars for each figure, all with the same rows: `(name, whether it is a default, [figure of each panel])`."""
+    width, height = LABEL + len(panels) * (PANEL + GAP), TOP + 24 + ROW * len(rows) + 12
+    parts = [text(width / 2, 18, title, "middle", 14)]
+    for row, (name, is_default, _) in enumerate(rows):
+        parts.append(text(LABEL - 8, TOP + 24 + ROW * row + 13, name, "end", 11, DEFAULT if is_default else "#333"))
+    for panel, what in enumerate(panels):
+        left = LABEL + panel * (PANEL + GAP)
+        largest = max(values[panel] for _, _, values in rows) or 1
+        parts.append(text(left, TOP + 14, what, "start", 10))
+        for row, (_, is_default, values) in enumerate(rows):
+            # Beyond the bar there has to be room for its number.
+            length, y = (PANEL - 48) * values[panel] / largest, TOP + 24 + ROW * row
+            colour = DEFAULT if is_default else PLAIN
+            parts.append(f'<rect x="{left}" y="{y + 3}" width="{length:.1f}" height="{ROW - 5}" fill="{colour}"/>')
+            parts.append(text(left + length + 4, y + 13, short(values[panel]), "start", 10))
+    write(path, width, height, parts)
+
+
+def short(value):
+    """Three digits, more before the point."""
+    return f"{value:,.0f}" if 100 <= value else f"{value:.3g}"
+
+
+def write(path, width, height, parts):
     path.parent.mkdir(parents=True, exist_ok=True)
-    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif">'
+    head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif">'
     path.write_text("\n".join([head, '<rect width="100%" height="100%" fill="white"/>', *parts, "</svg>\n"]))
 
 

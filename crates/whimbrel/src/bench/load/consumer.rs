@@ -112,6 +112,8 @@ impl Consumer {
     pub fn run(mut self) -> anyhow::Result<Consumed> {
         wake_precisely();
         let clock = self.shared.clock;
+        // It may begin long after the load did, where what nobody consumed is read back.
+        self.last_arrival_ns = clock.now();
         let is_complete = loop {
             let now = clock.now();
             if let Some(is_complete) = self.ended(now) {

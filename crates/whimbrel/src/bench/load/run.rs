@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use hdrhistogram::Histogram;
 use rustix::time::{ClockId, clock_gettime};
-use whimbrel_client::consumer::{OffsetQuery, list_offsets};
+use whimbrel_client::consumer::list_offsets;
 use whimbrel_client::{Cluster, ClusterOptions};
 use whimbrel_model::record::{Codec as ModelCodec, Compression};
 use whimbrel_model::{ProducerEpoch, ProducerId};
@@ -196,18 +196,13 @@ impl Load {
 
     /// Tells the consumers where the partitions end.
     fn find_ends(&self) {
-        let topics = &self.shared.topics;
-        let wanted = |index: usize| {
-            let (name, partition) = topics.target(index);
-            ((Arc::from(name.as_str()), partition), OffsetQuery::Latest)
-        };
-        let wanted: Vec<_> = (0..topics.len()).map(wanted).collect();
+        let wanted = self.shared.topics.ends();
         let found = self.runtime.block_on(list_offsets(&self.cluster, &wanted, false));
         let ends = match found {
             Ok(found) => wanted.iter().map(|(target, _)| found.get(target).map(|found| found.offset)).collect(),
             Err(error) => {
                 self.shared.error(0, format!("ends of partitions: {error}"));
-                vec![None; topics.len()]
+                vec![None; wanted.len()]
             }
         };
         // It is set here only.

@@ -1,11 +1,14 @@
 //! The topics of a load: made before it, deleted after it, and its own numbering of their partitions.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use whimbrel_client::admin::{NewTopic, create_topic, delete_topic};
+use whimbrel_client::consumer::{OffsetQuery, list_offsets};
 use whimbrel_client::{Cluster, Metadata};
-use whimbrel_wire::Str;
+use whimbrel_wire::metadata::MetadataRequestTopic;
+use whimbrel_wire::{MetadataRequest, Str};
 
 use crate::bench::workload::Workload;
 
@@ -69,7 +72,7 @@ impl Topics {
         self.index_of(topic, partition)
     }
 
-    /// Creates the topics and waits until each partition has a leader.
+    /// Creates the topics and waits until each partition has a leader that serves it.
     ///
     /// # Errors
     /// The cluster refuses, or does not get ready.
@@ -92,6 +95,7 @@ impl Topics {
             loop {
                 if let Ok(metadata) = cluster.refresh(Some(&self.names()), false).await
                     && self.is_ready(&metadata)
+                    && self.are_known_to_all(cluster).await
                 {
                     return Metadata::clone(&metadata);
                 }
@@ -102,6 +106,32 @@ impl Topics {
         ready.with_context(|| format!("the partitions have no leaders after {READY_WAIT:?}"))
     }
 
+    /// Asks for the end of each partition, in the order of their indexes.
+    pub fn ends(&self) -> Vec<((Arc<str>, i32), OffsetQuery)> {
+        let end = |index: usize| {
+            let (name, partition) = self.target(index);
+            ((Arc::from(name.as_str()), partition), OffsetQuery::Latest)
+        };
+        (0..self.len()).map(end).collect()
+    }
+
+    /// Whether all brokers know the leaders, and those that they lead: both are told to each of them, apart and in time.
+    /// What is sent to one that does not know yet is refused; and if what follows is not, an idempotent producer can never
+    /// send the first again.
+    async fn are_known_to_all(&self, cluster: &Cluster) -> bool {
+        let named = |name: &Str| MetadataRequestTopic { name: Some(name.clone()), ..MetadataRequestTopic::default() };
+        let request = MetadataRequest {
+            topics: Some(self.names.iter().map(named).collect()),
+            allow_auto_topic_creation: false,
+            ..MetadataRequest::default()
+        };
+        let told = cluster.ask_all(&request).await.is_ok_and(|answers| {
+            answers.into_iter().all(|(_, response)| self.is_ready(&Metadata::from(response)))
+        });
+        told && list_offsets(cluster, &self.ends(), false).await.is_ok()
+    }
+
+    /// Whether each partition has a leader.
     fn is_ready(&self, metadata: &Metadata) -> bool {
         self.names().iter().all(|name| {
             metadata.topic(name).is_ok_and(|topic| {
