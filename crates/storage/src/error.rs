@@ -57,6 +57,21 @@ impl StorageError {
     }
 }
 
+/// Why a damaged log was not set aside.
+#[derive(Debug, thiserror::Error)]
+pub enum SetAsideError {
+    #[error("the log of {partition} is not damaged")]
+    NotDamaged { partition: TopicPartition },
+    /// Damage that comes again is a sign of a failing disk, and each copy takes room: somebody has to look.
+    #[error("an earlier damaged copy is in {}; it has to be removed before another is set aside", path.display())]
+    CopyExists { path: PathBuf },
+    /// The damaged log stays on the disk beside its new copy.
+    #[error("log directory {} has no room for another {bytes} bytes", dir.display())]
+    NoRoom { dir: PathBuf, bytes: u64 },
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
 /// ENOSPC and a spent quota: the disk works, there is just no room on it.
 pub(crate) fn is_out_of_space(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
