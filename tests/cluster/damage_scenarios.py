@@ -1,5 +1,6 @@
 """The scenarios in which a log is damaged. Imported for what it adds to `SCENARIOS`."""
 
+import json
 import time
 
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -41,6 +42,28 @@ def follower_damaged(run):
     restart(run, broker)
     run.cluster.wait_in_sync()
     assert set_aside(broker, TOPIC) == [aside], "something else was set aside"
+
+
+@scenario()
+def eligible_leader_damaged(run):
+    """A replica outside of an ISR that is too small is an eligible leader; damaged, it is none, and is copied anew."""
+    cluster = run.cluster
+    cluster.create_topic("pair", 1, replicas=2)
+    produce(run, "pair", 100)
+    broker = cluster.follower("pair")
+    broker.stop()
+    if is_kafka(run):
+        restart(run, broker)
+        return
+    with cluster.zookeeper() as zookeeper:
+        state = json.loads(zookeeper.get("/brokers/topics/pair/partitions/0/state")[0])
+    assert state["eligible_leaders"] == [number_of(broker)], f"not eligible: {state}"
+    damage_below_recovery_point(broker, "pair", 0)
+    run.note(f"{name_of(broker)}, an eligible leader, starts with a damaged log")
+    restart(run, broker)
+    eventually(lambda: set_aside(broker, "pair"), REPAIR_SECONDS_MAX, "the damaged log is set aside")
+    cluster.wait_in_sync()
+    assert consume(run, "pair") == list(range(100)), "not every record is there"
 
 
 @scenario()

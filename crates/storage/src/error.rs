@@ -13,6 +13,9 @@ pub enum StorageError {
     /// The directory went offline earlier (a flush or a write failed); it stays so until a restart.
     #[error("log directory {} is offline: {reason}", dir.display())]
     Offline { dir: PathBuf, reason: String },
+    /// The start could not open the log, or it was found to be damaged later; its directory stays as it is.
+    #[error("the log of {partition} cannot be used: {reason}")]
+    Unusable { partition: TopicPartition, reason: String },
     /// No space is left, or only the reserve is. Repeating the request later is safe: nothing was kept.
     #[error("log directory {} is full", dir.display())]
     Full { dir: PathBuf },

@@ -93,8 +93,7 @@ pub(crate) fn delete_dir_name(partition: &TopicPartition, unique: u128) -> Strin
     dir_name(partition, unique, DELETE_DIR)
 }
 
-/// The name that a partition's directory takes when it is set aside. Kafka reads what is named so, serves none of it and
-/// removes none of it.
+/// The name that a partition's directory takes when it is set aside. Kafka serves and removes nothing that is named so.
 pub(crate) fn stray_dir_name(partition: &TopicPartition, unique: u128) -> String {
     dir_name(partition, unique, STRAY_DIR)
 }

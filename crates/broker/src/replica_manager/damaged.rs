@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
-use whimbrel_model::{LeaderEpoch, Offset, TopicPartition, Uuid};
+use whimbrel_model::{LeaderEpoch, NodeId, Offset, TopicPartition, Uuid};
 use whimbrel_state::controller::control::LeaderAndIsrRequest;
 use whimbrel_state::partition::repair::Told;
 use whimbrel_storage::{self as storage, LogManager, ReadMode, SetAsideError, StorageError};
@@ -125,7 +125,7 @@ impl ReplicaManager {
 
     /// Looks at a suspect again, and takes it out of use if it is damaged and others can go on without it.
     ///
-    /// A leader alone in the ISR stays: nobody could take over, and most of its log may be whole. What only a leader has
+    /// One that is alone in the ISR stays: nobody could take over, and most of its log may be whole. What only a leader has
     /// that is taken out, records of `acks=1` in their first milliseconds, goes with it, as when its process ends.
     pub fn inspect(&self, suspect: &Suspect) -> Inspected {
         let (partition, name) = (&suspect.partition, &suspect.partition.topic_partition);
@@ -134,7 +134,7 @@ impl ReplicaManager {
         let mut left = BTreeMap::clone(&hosted.partitions.load());
         let is_this = left.get(&name.partition).is_some_and(|known| Arc::ptr_eq(known, partition));
         let Some(reason) = damage_at(partition, suspect.offset).filter(|_| is_this) else { return Inspected::Sound };
-        if partition.is_leader() && !self.has_successor(partition) {
+        if !self.has_successor(partition) {
             return Inspected::OnlyCopy;
         }
         let epoch = partition.leader_epoch();
@@ -151,8 +151,14 @@ impl ReplicaManager {
     /// Whether another member of the in-sync set is alive, as far as this broker knows.
     fn has_successor(&self, partition: &Partition) -> bool {
         let image = self.metadata.image();
-        let followers = partition.in_sync_followers().unwrap_or_default();
-        followers.iter().any(|follower| image.brokers.contains_key(&follower.node))
+        let is_other = |node: &NodeId| *node != self.own && image.brokers.contains_key(node);
+        match partition.in_sync_followers() {
+            Some(followers) => followers.iter().any(|follower| is_other(&follower.node)),
+            None => {
+                let TopicPartition { topic, partition } = &partition.topic_partition;
+                image.partition(topic, *partition).is_some_and(|told| told.isr.iter().any(is_other))
+            }
+        }
     }
 
     /// Sets a damaged log aside and makes an empty one, if its role is still the one that was `judged`. False if it is not.
@@ -183,5 +189,77 @@ fn damage_at(partition: &Partition, offset: Offset) -> Option<String> {
     match partition.log.read(offset, partition.log.log_end_offset(), LOOK_BYTES, true, ReadMode::MayBlock) {
         Err(storage::ReadError::Storage(error @ StorageError::Damaged { .. })) => Some(error.to_string()),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use whimbrel_model::{BrokerEpoch, ControllerEpoch, PartitionEpoch};
+    use whimbrel_state::controller::control::{
+        ControlHeader, LeaderAndIsrPartition, LeaderAndIsrTopic, LeaderRecoveryState,
+    };
+    use whimbrel_storage::{Creation, LogManagerConfig};
+
+    use super::*;
+
+    fn request(controller_epoch: i32, leader: i32, leader_epoch: i32) -> LeaderAndIsrRequest {
+        let partition = |index| LeaderAndIsrPartition {
+            index,
+            controller_epoch: ControllerEpoch(controller_epoch),
+            leader: NodeId(leader),
+            leader_epoch: LeaderEpoch(leader_epoch),
+            isr: vec![NodeId(leader)],
+            partition_epoch: PartitionEpoch(0),
+            replicas: vec![NodeId(1), NodeId(2)],
+            adding_replicas: Vec::new(),
+            removing_replicas: Vec::new(),
+            is_new: false,
+            recovery_state: LeaderRecoveryState::Recovered,
+        };
+        LeaderAndIsrRequest {
+            header: ControlHeader {
+                controller_id: NodeId(1),
+                controller_epoch: ControllerEpoch(controller_epoch),
+                broker_epoch: BrokerEpoch(-1),
+            },
+            topics: vec![LeaderAndIsrTopic {
+                name: "t".into(),
+                id: Uuid([1; 16]),
+                partitions: vec![partition(0), partition(1)],
+            }],
+            live_leaders: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_newest_role_of_a_damaged_replica_is_remembered_until_it_is_sound() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let (logs, _) = LogManager::open(LogManagerConfig::new(vec![dir.path().to_owned()]), 0).expect("opened");
+        for index in [0, 1] {
+            let how = Creation { topic_id: None, is_new: true, now_ms: 0 };
+            logs.get_or_create(&TopicPartition::new("t", index), Arc::default(), how).expect("created");
+        }
+        let name = TopicPartition::new("t", 0);
+        logs.take_out(&name, "a bad batch");
+        let damaged = DamagedReplicas::default();
+        let told = |damaged: &DamagedReplicas| {
+            let told = damaged.told();
+            told.iter()
+                .map(|(name, replica)| (name.clone(), replica.told.leader, replica.told.leader_epoch))
+                .collect::<Vec<_>>()
+        };
+        damaged.note_told(&request(3, 2, 5), &logs);
+        assert_eq!(told(&damaged), [(name.clone(), NodeId(2), LeaderEpoch(5))]);
+        // Two that come late.
+        damaged.note_told(&request(3, 1, 4), &logs);
+        damaged.note_told(&request(2, 1, 6), &logs);
+        assert_eq!(told(&damaged), [(name.clone(), NodeId(2), LeaderEpoch(5))]);
+        damaged.note_told(&request(4, -1, 6), &logs);
+        assert_eq!(told(&damaged), [(name.clone(), NodeId::NONE, LeaderEpoch(6))]);
+
+        logs.set_aside(&name, Arc::default(), None, 0).expect("set aside");
+        damaged.forget_sound(&logs);
+        assert!(damaged.told().is_empty());
+        logs.close();
     }
 }

@@ -167,8 +167,8 @@ impl LogManager {
             log.set_config(config);
             return Ok(log);
         }
-        if let Some(broken) = self.broken.read().get(partition) {
-            return Err(StorageError::Offline { dir: broken.dir.clone(), reason: broken.reason.clone() });
+        if let Some(reason) = self.broken_reason(partition) {
+            return Err(StorageError::Unusable { partition: partition.clone(), reason });
         }
         if !how.is_new
             && let Some(dir) = self.dirs.iter().find(|dir| dir.offline_reason().is_some())
