@@ -109,10 +109,7 @@ impl Broker {
             let image = self.metadata.image().clone();
             match verdict(self.node_id, replica.told, committed, |node| image.brokers.contains_key(&node)) {
                 Verdict::SetAside => are_sound |= self.set_aside(&name, replica, said).await,
-                Verdict::Wait(reason @ (Reason::InSync | Reason::Eligible)) => {
-                    said.error(&name, &format!("the damaged log is not replaced: {}", reason.text()));
-                }
-                Verdict::Wait(reason) => said.info(&name, reason.text()),
+                Verdict::Wait(reason) => said.wait(&name, reason),
             }
         }
         Ok(are_sound)
@@ -162,9 +159,11 @@ impl Said {
         }
     }
 
-    fn info(&mut self, partition: &TopicPartition, what: &str) {
+    /// It may be over in a moment, or never.
+    fn wait(&mut self, partition: &TopicPartition, reason: Reason) {
+        let what = reason.text();
         if self.is_news(partition, what) {
-            tracing::info!(%partition, "the damaged log is not replaced yet: {what}");
+            tracing::warn!(%partition, "the damaged log is not replaced yet: {what}");
         }
     }
 }

@@ -175,6 +175,10 @@ impl LogManager {
             tracing::warn!(%partition, ?load, "recovered");
             report.remarkable.push((partition.clone(), load));
         }
+        if let Some(broken) = self.broken.write().get_mut(&partition) {
+            // In another directory, which is left as it is: this copy is in use.
+            broken.is_damaged = false;
+        }
         self.logs.write().insert(partition, log);
     }
 
@@ -191,7 +195,8 @@ impl LogManager {
         let broken = Broken {
             dir: dir.path().to_owned(),
             reason,
-            is_damaged: matches!(error, StorageError::Damaged { .. }),
+            // A copy that is in use, from another directory, is not to be replaced.
+            is_damaged: matches!(error, StorageError::Damaged { .. }) && self.get(&partition).is_none(),
             recovery_point: checkpoints.recovery_points.get(&partition).copied(),
             log_start: checkpoints.log_starts.get(&partition).copied(),
             high_watermark: checkpoints.high_watermarks.get(&partition).copied(),

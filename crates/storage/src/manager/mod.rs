@@ -30,7 +30,7 @@ use crate::names;
 struct Broken {
     dir: PathBuf,
     reason: String,
-    /// Its bytes are wrong; otherwise they could not be read.
+    /// Its bytes are wrong, and there is no other copy; otherwise they could not be read, or another one is in use.
     is_damaged: bool,
     /// What the checkpoints said; written again so that a later repair finds it.
     recovery_point: Option<Offset>,

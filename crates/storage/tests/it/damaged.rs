@@ -151,6 +151,23 @@ fn a_crash_between_the_new_name_and_the_new_log_leaves_no_old_checkpoints() {
 }
 
 #[test]
+fn a_damaged_copy_beside_one_in_use_is_left_alone() {
+    for is_first in [true, false] {
+        let (dir, other) = (damaged(), tempfile::tempdir().expect("a directory"));
+        let (manager, _) = open(other.path());
+        append(&create(&manager, 0, &LogConfig::default()), &batch(3, 40, NOW_MS));
+        manager.close();
+        let dirs = if is_first { [dir.path(), other.path()] } else { [other.path(), dir.path()] };
+        let (manager, report) = open_with(&dirs, &LogConfig::default());
+        assert_eq!(report.dirs.iter().map(|dir| dir.failed.len()).sum::<usize>(), 1);
+        assert!(manager.get(&tp(0)).is_some() && !manager.is_damaged(&tp(0)));
+        assert!(matches!(set_aside(&manager), Err(SetAsideError::NotDamaged { .. })));
+        assert!(copies(dir.path()).is_empty());
+        manager.close();
+    }
+}
+
+#[test]
 fn a_damaged_log_of_a_deleted_topic_is_removed() {
     let dir = damaged();
     let (manager, _) = open(dir.path());
