@@ -1,4 +1,4 @@
-"""The scenarios in which a log is damaged. Imported for what it adds to `SCENARIOS`."""
+"""The scenarios in which a log is damaged; importing this adds them to `SCENARIOS`."""
 
 import json
 import time
