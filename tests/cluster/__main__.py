@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 
+import cluster.damage_scenarios  # noqa: F401 (adds scenarios)
 from cluster.cluster import network_for
 from cluster.run import Run
 from cluster.scenarios import SCENARIOS

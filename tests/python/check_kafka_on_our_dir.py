@@ -3,6 +3,8 @@
     Whimbrel with its embedded keeper → Kafka on `whimbrel keeper start` → Whimbrel again
     Kafka on Apache ZooKeeper → Whimbrel on that ZooKeeper → Kafka again
 
+Beside the logs lies the copy of one that was damaged and set aside: nobody serves it, and nobody removes it.
+
 Each broker writes records of every codec, with keys, headers, nulls and timestamps, over several segments, and commits
 offsets; each next one must serve all of it, add to it, and leave every byte that was there. Once with clean stops, and
 once with kill -9.
@@ -10,6 +12,7 @@ once with kill -9.
 
 import itertools
 import pathlib
+import shutil
 import sys
 import time
 
@@ -139,9 +142,29 @@ class Turns:
                 assert (part.offset, part.metadata) == (offset + self.turn, f"turn {self.turn}"), f"{group}: {part} {part.metadata}"
             reader.close()
 
+    def set_aside(self):
+        """Puts a damaged copy of a log beside it, under the name that Whimbrel gives to what it sets aside."""
+        self.aside = self.data / f"turn-gzip-0.{0x1a21794ea1a00002079:032x}-stray"
+        shutil.copytree(self.data / "turn-gzip-0", self.aside)
+        segment = min(self.aside.glob("*.log"))
+        damaged = bytearray(segment.read_bytes())
+        damaged[8] ^= 0x80
+        segment.write_bytes(damaged)
+        self.aside_bytes = self.bytes_aside()
+
+    def bytes_aside(self):
+        return {path.name: path.read_bytes() for path in self.aside.glob("*.log")}
+
+    def verify_aside(self, may_be_cut):
+        """Kafka recovers it after a crash, like any log: it cuts it at the damage."""
+        now = self.bytes_aside()
+        assert now, f"{self.aside} was removed"
+        assert may_be_cut or now == self.aside_bytes, f"{self.aside} was changed"
+
     def note_files(self):
         """Remembers the bytes of the logs, when no broker runs."""
-        self.files = {path.relative_to(self.data): path.read_bytes() for path in self.data.glob("turn-*/*.log")}
+        logs = (path for path in self.data.glob("turn-*/*.log") if path.parent != self.aside)
+        self.files = {path.relative_to(self.data): path.read_bytes() for path in logs}
 
     def verify_files(self):
         """A broker only adds to what it found: codecs, batches, checksums and all."""
@@ -194,6 +217,9 @@ def take_turns(folder, brokers, end):
             end(broker)
             if number == 0:
                 turns.log_start_is_noted = end is stopped or isinstance(broker, Whimbrel)
+            if number == 0:
+                turns.set_aside()
+            turns.verify_aside(may_be_cut=end is killed)
             turns.verify_files()
             turns.note_files()
             print(f"     turn {number + 1}: {broker.name} held", flush=True)

@@ -21,6 +21,7 @@ mod metadata_cache;
 pub mod metrics;
 mod observe;
 mod purgatory;
+mod repair;
 mod replica_fetcher;
 mod replica_manager;
 mod server;

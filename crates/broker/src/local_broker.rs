@@ -67,7 +67,7 @@ impl Broker {
     }
 
     /// Fetchers follow what is led elsewhere, coordinators load what is led here, and both let go of the rest.
-    fn roles_changed(&self, changes: &RoleChanges, leaders: &[LiveLeader]) {
+    pub(crate) fn roles_changed(&self, changes: &RoleChanges, leaders: &[LiveLeader]) {
         self.fetchers.apply(changes, leaders);
         let holds_groups = |partition: &Partition| *partition.topic_partition.topic == *topics::CONSUMER_OFFSETS;
         for (partition, epoch) in changes.leaders.iter().filter(|(partition, _)| holds_groups(partition)) {

@@ -31,6 +31,7 @@ impl Broker {
         let partitions = self.replicas.partitions();
         set(&gauges.partitions, partitions.len());
         set(&gauges.leaders, self.replicas.leader_count());
+        set(&gauges.damaged, self.replicas.logs().damaged_count());
         set(&gauges.fetch_sessions, self.fetch_sessions.lock().len());
         set(&gauges.open_segments, self.replicas.logs().open_files());
         gauges.waiting("partitions", partitions.iter().map(|partition| partition.waiting()).sum());

@@ -167,15 +167,24 @@ impl LogDir {
             return Ok(());
         }
         // Concurrent callers may all look: the answer is the same and the call takes a microsecond.
-        let space = statvfs(&self.path).map_err(|e| StorageError::io("stat", &self.path, e.into()))?;
-        let available = space.f_bavail.saturating_mul(space.f_frsize).saturating_sub(self.reserved_bytes);
-        let available = i64::try_from(available).unwrap_or(i64::MAX);
+        let available = i64::try_from(self.available_bytes()?).unwrap_or(i64::MAX);
         if available < bytes {
             self.room.store(0, Ordering::Relaxed);
             return Err(StorageError::Full { dir: self.path.clone() });
         }
         self.room.store((available - bytes).min(ROOM_CHECK_BYTES), Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Whether `bytes` more could be written now, keeping the reserve. Takes nothing.
+    pub(crate) fn has_room_for(&self, bytes: u64) -> Result<bool, StorageError> {
+        Ok(bytes <= self.available_bytes()?)
+    }
+
+    /// Bytes that are free above the reserve.
+    fn available_bytes(&self) -> Result<u64, StorageError> {
+        let space = statvfs(&self.path).map_err(|e| StorageError::io("stat", &self.path, e.into()))?;
+        Ok(space.f_bavail.saturating_mul(space.f_frsize).saturating_sub(self.reserved_bytes))
     }
 }
 

@@ -13,6 +13,9 @@ pub enum StorageError {
     /// The directory went offline earlier (a flush or a write failed); it stays so until a restart.
     #[error("log directory {} is offline: {reason}", dir.display())]
     Offline { dir: PathBuf, reason: String },
+    /// The start could not open the log, or it was found to be damaged later; its directory stays as it is.
+    #[error("the log of {partition} cannot be used: {reason}")]
+    Unusable { partition: TopicPartition, reason: String },
     /// No space is left, or only the reserve is. Repeating the request later is safe: nothing was kept.
     #[error("log directory {} is full", dir.display())]
     Full { dir: PathBuf },
@@ -55,6 +58,21 @@ impl StorageError {
             _ => false,
         }
     }
+}
+
+/// Why a damaged log was not set aside.
+#[derive(Debug, thiserror::Error)]
+pub enum SetAsideError {
+    #[error("the log of {partition} is not damaged")]
+    NotDamaged { partition: TopicPartition },
+    /// Damage that comes again is a sign of a failing disk, and each copy takes room: somebody has to look.
+    #[error("an earlier damaged copy is in {}; it has to be removed before another is set aside", path.display())]
+    CopyExists { path: PathBuf },
+    /// The damaged log stays on the disk beside its new copy.
+    #[error("log directory {} has no room for another {bytes} bytes", dir.display())]
+    NoRoom { dir: PathBuf, bytes: u64 },
+    #[error(transparent)]
+    Storage(#[from] StorageError),
 }
 
 /// ENOSPC and a spent quota: the disk works, there is just no room on it.

@@ -31,7 +31,7 @@ pub use config::{
 };
 pub use dir::StorageListener;
 pub use epochs::EpochEntry;
-pub use error::{OpenError, ReadError, StorageError};
+pub use error::{OpenError, ReadError, SetAsideError, StorageError};
 pub use files::read::ReadMode;
 pub use log::{
     AppendError, AppendInfo, LeaderAppend, Log, PartitionLoad, ReadResult, RetentionOutcome, Slices, TimestampOffset,

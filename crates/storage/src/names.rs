@@ -29,6 +29,8 @@ const DELETE_DIR: &str = "-delete";
 const FUTURE_DIR: &str = "-future";
 const STRAY_DIR: &str = "-stray";
 const NAME_MAX: usize = 255;
+/// A topic's name in a renamed directory may be cut to no less than this: dash, ten digits, dot, 32 digits, suffix.
+const DIR_NAME_TOPIC_MAX: usize = NAME_MAX - 1 - 10 - 1 - 32 - DELETE_DIR.len();
 
 /// `00000000000000000042.log` for offset 42.
 pub(crate) fn file_name(base: i64, extension: &str) -> String {
@@ -58,21 +60,22 @@ pub(crate) enum DirKind {
     Delete,
     /// `….<id>-future`: the target of a move between log directories.
     Future,
-    /// `….<id>-stray`: put aside by Kafka; left alone.
-    Stray,
+    /// `….<id>-stray`: put aside, for an operator to look at; left alone. The partition that it was.
+    Stray(TopicPartition),
     /// Not in Kafka's form; left alone.
     Other,
 }
 
 pub(crate) fn parse_dir_name(name: &str) -> DirKind {
-    for (suffix, kind) in [(DELETE_DIR, DirKind::Delete), (FUTURE_DIR, DirKind::Future), (STRAY_DIR, DirKind::Stray)] {
+    for suffix in [DELETE_DIR, FUTURE_DIR, STRAY_DIR] {
         if let Some(stem) = name.strip_suffix(suffix) {
             // Only `<topic>-<partition>.<id>-delete` is Kafka's; a topic named `x` with partition `delete` is nothing.
             let parsed = stem.rsplit_once('.').and_then(|(partition, _)| parse_partition(partition));
-            return if parsed.is_some() || kind == DirKind::Delete && stem.contains('.') {
-                kind
-            } else {
-                DirKind::Other
+            return match parsed {
+                Some(partition) if suffix == STRAY_DIR => DirKind::Stray(partition),
+                Some(_) if suffix == FUTURE_DIR => DirKind::Future,
+                _ if suffix == DELETE_DIR && stem.contains('.') => DirKind::Delete,
+                _ => DirKind::Other,
             };
         }
     }
@@ -87,7 +90,22 @@ fn parse_partition(name: &str) -> Option<TopicPartition> {
 
 /// The name that a partition's directory takes while it waits to be removed. `unique` makes it differ from others.
 pub(crate) fn delete_dir_name(partition: &TopicPartition, unique: u128) -> String {
-    let suffix = format!("-{}.{unique:032x}{DELETE_DIR}", partition.partition);
+    dir_name(partition, unique, DELETE_DIR)
+}
+
+/// The name that a partition's directory takes when it is set aside. Kafka serves and removes nothing that is named so.
+pub(crate) fn stray_dir_name(partition: &TopicPartition, unique: u128) -> String {
+    dir_name(partition, unique, STRAY_DIR)
+}
+
+/// Whether a directory that was renamed, and names `found`, may be of `partition`: a long topic's name is cut.
+pub(crate) fn may_be_named_for(found: &TopicPartition, partition: &TopicPartition) -> bool {
+    let is_cut = DIR_NAME_TOPIC_MAX <= found.topic.len() && partition.topic.starts_with(&*found.topic);
+    found.partition == partition.partition && (found.topic == partition.topic || is_cut)
+}
+
+fn dir_name(partition: &TopicPartition, unique: u128, state: &str) -> String {
+    let suffix = format!("-{}.{unique:032x}{state}", partition.partition);
     let mut keep = partition.topic.len().min(NAME_MAX.saturating_sub(suffix.len()));
     while !partition.topic.is_char_boundary(keep) {
         keep -= 1;
@@ -113,6 +131,7 @@ mod tests {
         let tp = TopicPartition::new("a-b", 3);
         assert_eq!(parse_dir_name("a-b-3"), DirKind::Partition(tp.clone()));
         assert_eq!(parse_dir_name(&delete_dir_name(&tp, 7)), DirKind::Delete);
+        assert_eq!(parse_dir_name(&stray_dir_name(&tp, 7)), DirKind::Stray(tp));
         assert_eq!(parse_dir_name("a-b-3.00ff-future"), DirKind::Future);
         assert_eq!(parse_dir_name("lost+found"), DirKind::Other);
         assert_eq!(parse_dir_name("topic-delete"), DirKind::Other);
@@ -122,5 +141,8 @@ mod tests {
     fn a_long_topic_name_is_cut_in_the_deletion_name() {
         let tp = TopicPartition::new("t".repeat(249), 100_000);
         assert_eq!(delete_dir_name(&tp, u128::MAX).len(), NAME_MAX);
+        let aside = parse_dir_name(&stray_dir_name(&tp, u128::MAX));
+        assert!(matches!(aside, DirKind::Stray(found) if found != tp && may_be_named_for(&found, &tp)));
+        assert!(!may_be_named_for(&TopicPartition::new("t", 100_000), &tp));
     }
 }

@@ -84,6 +84,15 @@ impl Coordination {
     /// When the session is lost.
     pub async fn report_log_dir_failure(&self, broker: NodeId) -> Result<(), CoordinationError> {
         self.inner.continuity.break_off();
+        self.ask_for_roles(broker).await
+    }
+
+    /// Has the controller tell this broker its roles once more: which of its replicas can serve has changed. Kafka's only
+    /// way to ask for that is to say that a log directory failed.
+    ///
+    /// # Errors
+    /// When the session is lost.
+    pub async fn ask_for_roles(&self, broker: NodeId) -> Result<(), CoordinationError> {
         let (path, json) = (paths::LOG_DIR_EVENT_PREFIX, LogDirEventNode::failure(broker).encode());
         let options = self.inner.session.sequential(path);
         // A repeated notification only makes the controller ask once more.

@@ -132,6 +132,14 @@ impl Coordination {
         Ok(is_ours && now == epoch && version == version_before + 1)
     }
 
+    /// The epoch of the controller that was elected last.
+    ///
+    /// # Errors
+    /// When the session is lost or the node cannot be read.
+    pub async fn newest_controller_epoch(&self) -> Result<ControllerEpoch, CoordinationError> {
+        Ok(self.controller_epoch().await?.0)
+    }
+
     /// The epoch of the last controller and the version of its node, which is made when it is missing.
     async fn controller_epoch(&self) -> Result<(ControllerEpoch, i32), CoordinationError> {
         let path = paths::CONTROLLER_EPOCH;

@@ -76,9 +76,12 @@ impl ToErrorCode for StorageError {
     fn error_code(&self) -> ErrorCode {
         match self {
             // All retriable: nothing was kept. Another replica, a restart or more room makes it work.
-            Self::Offline { .. } | Self::Full { .. } | Self::Closed { .. } | Self::Io { .. } | Self::Damaged { .. } => {
-                ErrorCode::KafkaStorageError
-            }
+            Self::Offline { .. }
+            | Self::Unusable { .. }
+            | Self::Full { .. }
+            | Self::Closed { .. }
+            | Self::Io { .. }
+            | Self::Damaged { .. } => ErrorCode::KafkaStorageError,
             Self::Invalid { .. } => ErrorCode::OffsetOutOfRange,
         }
     }

@@ -120,6 +120,8 @@ pub struct Gauges {
     pub partitions: Gauge,
     /// Partitions that are led here.
     pub leaders: Gauge,
+    /// Partitions whose log here is damaged and out of use.
+    pub damaged: Gauge,
     /// 1 on the controller.
     pub active_controller: Gauge,
     /// Brokers that this one counts as gone and has said so.
@@ -374,6 +376,7 @@ impl Gauges {
         let plain = [
             ("partitions", "Partitions with a replica here", &self.partitions),
             ("leaders", "Partitions led here", &self.leaders),
+            ("damaged_partitions", "Partitions whose log here is damaged and out of use", &self.damaged),
             ("active_controller", "1 on the controller", &self.active_controller),
             ("liveness_suspected_brokers", "Brokers counted as gone at present", &self.suspected_brokers),
             ("open_segments", "Open segment files", &self.open_segments),

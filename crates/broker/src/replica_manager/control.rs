@@ -59,6 +59,9 @@ impl ReplicaManager {
             partitions: self.assign_topic(topic, config_for, &mut changes),
         });
         let response = LeaderAndIsrResponse { error: ErrorCode::None, topics: topics.collect() };
+        if 0 < self.logs.damaged_count() {
+            self.damaged.note_told(request, &self.logs);
+        }
         (response, changes)
     }
 
@@ -191,13 +194,14 @@ impl ReplicaManager {
                 result.error = ErrorCode::KafkaStorageError;
             }
         }
+        self.damaged.forget_sound(&self.logs);
         for (partition, _) in &changes.stopped {
             partition.wake_all();
         }
         results
     }
 
-    fn replace(&self, name: &Arc<str>, hosted: &Arc<HostedTopic>, left: BTreeMap<i32, Arc<Partition>>) {
+    pub(super) fn replace(&self, name: &Arc<str>, hosted: &Arc<HostedTopic>, left: BTreeMap<i32, Arc<Partition>>) {
         if left.is_empty() {
             self.topics.pin().remove(name);
         }

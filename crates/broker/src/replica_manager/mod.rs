@@ -1,6 +1,7 @@
 //! The partitions that this broker holds, and what the controller tells about them.
 
 mod control;
+mod damaged;
 mod errors;
 mod isr;
 mod partition;
@@ -19,6 +20,7 @@ use whimbrel_model::{BrokerEpoch, ControllerEpoch, LeaderEpoch, NodeId, Offset, 
 use whimbrel_storage::{AppendRules, LogConfig, LogManager, StorageError, TargetCompression};
 
 pub use control::{FollowerRole, RoleChanges};
+pub use damaged::{DamagedReplicas, Inspected, Suspect, ToldReplica};
 pub use errors::{AppendError, ControlError, PartitionError, ReadError};
 pub use isr::{send_proposals, watch_laggards};
 use partition::Cluster;
@@ -48,6 +50,7 @@ pub struct ReplicaManager {
     /// Taken once, by the task that sends them.
     proposals: Mutex<Option<mpsc::UnboundedReceiver<IsrProposal>>>,
     directory_failures: watch::Sender<u64>,
+    damaged: DamagedReplicas,
     /// Of the newest registration; beside the lock, for those who only name it.
     broker_epoch: AtomicI64,
     /// Serializes control requests.
@@ -83,7 +86,8 @@ impl ReplicaManager {
         });
         let (topics, proposals) = (papaya::HashMap::default(), Mutex::new(Some(proposals)));
         let (broker_epoch, directory_failures) = (AtomicI64::new(-1), watch::Sender::new(0));
-        Self { own, logs, metadata, topics, cluster, proposals, directory_failures, broker_epoch, control }
+        let damaged = DamagedReplicas::default();
+        Self { own, logs, metadata, topics, cluster, proposals, directory_failures, damaged, broker_epoch, control }
     }
 
     /// The changes of in-sync sets that the partitions ask for. `None` after the first call.

@@ -33,6 +33,7 @@ use crate::coordination::{
 use crate::interbroker::PeerOptions;
 use crate::local_broker::FlushedTo;
 use crate::metrics::Metrics;
+use crate::repair::repair_damaged;
 use crate::replica_manager::{log_config, send_proposals, watch_laggards};
 use crate::server::BindError;
 use crate::{housekeeping, http, liveness, time};
@@ -271,6 +272,7 @@ impl Broker {
         tokio::spawn(watch_laggards(self.replicas.clone(), config.replication.lag_max, stop.clone()));
         tokio::spawn(send_proposals(self.clone(), stop.clone()));
         tokio::spawn(self.clone().report_failed_directories(stop.clone()));
+        tokio::spawn(repair_damaged(self.clone(), stop.clone()));
         tokio::spawn(self.coordination.clone().keep_session());
         tokio::spawn(self.clone().follow_registrations(stop.clone()));
         let (changes, mut changed) = tokio::sync::mpsc::unbounded_channel();

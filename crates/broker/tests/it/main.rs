@@ -7,6 +7,7 @@ mod admin;
 mod broker;
 mod client;
 mod cluster;
+mod damaged;
 mod frames;
 mod listeners;
 mod replication;

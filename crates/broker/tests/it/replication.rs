@@ -21,11 +21,14 @@ use crate::scenarios::records::{Topic, batch, fetch, produce, sequenced};
 /// No change of the cluster takes this long.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const SETTINGS: [&str; 7] = [
+const SETTINGS: [&str; 9] = [
     "listeners=PLAINTEXT://127.0.0.1:0",
     "whimbrel.keeper.listener=127.0.0.1:0",
     "whimbrel.http.listener=",
     "replica.lag.time.max.ms=3000",
+    // The last replica in sync has nobody to give its leadership to.
+    "controlled.shutdown.max.retries=1",
+    "controlled.shutdown.retry.backoff.ms=1000",
     "replica.selector.class=org.apache.kafka.common.replica.RackAwareReplicaSelector",
     "offsets.topic.replication.factor=3",
     "offsets.topic.num.partitions=1",
@@ -37,7 +40,7 @@ struct Node {
     running: Option<RunningBroker>,
 }
 
-struct Cluster {
+pub struct Cluster {
     runtime: Runtime,
     keeper: String,
     nodes: Vec<Node>,
@@ -45,7 +48,7 @@ struct Cluster {
 
 impl Cluster {
     /// Brokers 1 to 3; the first one's keeper serves all.
-    fn start() -> Self {
+    pub fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let mut cluster = Self { runtime, keeper: String::new(), nodes: Vec::new() };
         for id in 1..=3 {
@@ -55,7 +58,7 @@ impl Cluster {
         cluster
     }
 
-    fn start_node(&mut self, id: i32) {
+    pub fn start_node(&mut self, id: i32) {
         let keeper = self.keeper.clone();
         let node = self.nodes.iter_mut().find(|node| node.id == id).unwrap();
         let mut layers = Layers::default();
@@ -74,7 +77,7 @@ impl Cluster {
         self.nodes.iter_mut().find(|node| node.id == id).unwrap().running = Some(running);
     }
 
-    fn stop_node(&mut self, id: i32) {
+    pub fn stop_node(&mut self, id: i32) {
         let node = self.nodes.iter_mut().find(|node| node.id == id).unwrap();
         let running = node.running.take().unwrap();
         self.runtime.block_on(running.shutdown());
@@ -85,12 +88,17 @@ impl Cluster {
         node.running.as_ref().unwrap().listeners.first().unwrap().1
     }
 
-    fn client(&self, id: i32) -> Client {
+    pub fn client(&self, id: i32) -> Client {
         Client::connect(self.address(id))
     }
 
     /// A topic with one partition, led by broker 2.
-    fn create_topic(&self, name: &str, configs: &[(&str, &str)]) -> Topic {
+    pub fn create_topic(&self, name: &str, configs: &[(&str, &str)]) -> Topic {
+        self.create_topic_on(name, &[2, 3, 1], configs)
+    }
+
+    /// A topic with one partition on these brokers, led by the first.
+    pub fn create_topic_on(&self, name: &str, brokers: &[i32], configs: &[(&str, &str)]) -> Topic {
         let configs = configs
             .iter()
             .map(|(name, value)| CreatableTopicConfig { name: (*name).into(), value: Some((*value).into()) });
@@ -99,7 +107,7 @@ impl Cluster {
                 name: name.into(),
                 num_partitions: -1,
                 replication_factor: -1,
-                assignments: vec![CreatableReplicaAssignment { partition_index: 0, broker_ids: vec![2, 3, 1] }],
+                assignments: vec![CreatableReplicaAssignment { partition_index: 0, broker_ids: brokers.to_vec() }],
                 configs: configs.collect(),
             }],
             timeout_ms: 10_000,
@@ -116,20 +124,25 @@ impl Cluster {
         });
         let topic = Topic { name: name.to_owned(), id: created };
         for node in &self.nodes {
-            self.wait_for(node.id, &topic, |partition| partition.isr_nodes.len() == 3);
+            self.wait_for(node.id, &topic, |partition| partition.isr_nodes.len() == brokers.len());
         }
         topic
     }
 
+    /// The log directory of a broker.
+    pub fn dir(&self, id: i32) -> &Path {
+        self.nodes.iter().find(|node| node.id == id).unwrap().dir.path()
+    }
+
     /// The partition as broker `id` tells it.
-    fn partition(&self, id: i32, topic: &Topic) -> Option<MetadataResponsePartition> {
+    pub fn partition(&self, id: i32, topic: &Topic) -> Option<MetadataResponsePartition> {
         let name = Some(topic.name.as_str().into());
         let topics = Some(vec![MetadataRequestTopic { topic_id: Uuid::ZERO, name }]);
         let response = self.client(id).call(12, &MetadataRequest { topics, ..MetadataRequest::default() });
         response.topics.into_iter().next()?.partitions.into_iter().next()
     }
 
-    fn wait_for(
+    pub fn wait_for(
         &self,
         id: i32,
         topic: &Topic,
@@ -138,21 +151,20 @@ impl Cluster {
         eventually("the partition's state", || self.partition(id, topic).filter(&holds))
     }
 
-    fn produce(&self, id: i32, topic: &Topic, records: Bytes) -> (ErrorCode, i64) {
+    pub fn produce(&self, id: i32, topic: &Topic, records: Bytes) -> (ErrorCode, i64) {
         let response = self.client(id).call(9, &produce(topic, -1, &[(0, Some(records))]));
         let partition = &response.responses[0].partition_responses[0];
         (ErrorCode::from_code(partition.error_code), partition.base_offset)
     }
 
     /// Reads at once, as a consumer.
-    fn fetch(&self, id: i32, topic: &Topic, from: i64) -> PartitionData {
+    pub fn fetch(&self, id: i32, topic: &Topic, from: i64) -> PartitionData {
         let response = self.client(id).call(12, &fetch(topic, &[(0, from)]));
         response.responses.into_iter().next().unwrap().partitions.into_iter().next().unwrap()
     }
 
-    fn segment(&self, id: i32, topic: &Topic) -> Vec<u8> {
-        let dir: &Path = self.nodes.iter().find(|node| node.id == id).unwrap().dir.path();
-        std::fs::read(dir.join(format!("{}-0/00000000000000000000.log", topic.name))).unwrap_or_default()
+    pub fn segment(&self, id: i32, topic: &Topic) -> Vec<u8> {
+        std::fs::read(self.dir(id).join(format!("{}-0/00000000000000000000.log", topic.name))).unwrap_or_default()
     }
 }
 
@@ -167,7 +179,7 @@ impl Drop for Cluster {
     }
 }
 
-fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn eventually<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let began = Instant::now();
     loop {
         if let Some(found) = look() {

@@ -281,7 +281,8 @@ fn leader_member(current: &PartitionState) -> Option<IsrMember> {
         .then(|| current.isr.iter().find(|member| member.broker == current.leader).copied().unwrap_or_else(member))
 }
 
-/// The leader stays; members that are gone leave the ISR, and eligible leaders go once the ISR is large enough.
+/// The leader stays; members that are gone leave the ISR, and eligible leaders go once the ISR is large enough. One whose
+/// directory has failed goes at once: it cannot be elected, and may be copied anew only when nobody counts on it.
 fn keep_leader(
     current: &PartitionState,
     leader: IsrMember,
@@ -294,7 +295,10 @@ fn keep_leader(
     let is_large_enough = !current.eligible_leaders.is_empty()
         && circumstances.isr_min() <= in_sync.len()
         && rules::holds(Rule::ForgetEligible);
-    (has_leader && (shrinks || is_large_enough)).then(|| led_by(current, leader, in_sync, circumstances))
+    let has_failed = |member: &IsrMember| (circumstances.standing)(member.broker).presence == Presence::DirectoryFailed;
+    let loses_eligible = current.eligible_leaders.iter().any(has_failed);
+    (has_leader && (shrinks || is_large_enough || loses_eligible))
+        .then(|| led_by(current, leader, in_sync, circumstances))
 }
 
 /// The state with this leader and ISR, elected cleanly.

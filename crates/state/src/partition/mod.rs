@@ -6,12 +6,14 @@
 //! ```
 //!
 //! Only an assignment with a higher leader epoch moves the role; a lower or equal one is stale. What a leader knows of
-//! its followers and of the in-sync set is in [`leader`], what a follower does with a leader's answer in [`follower`].
+//! its followers and of the in-sync set is in [`leader`], what a follower does with a leader's answer in [`follower`], and
+//! when a replica whose log is damaged may be made anew in [`repair`].
 //! Source: `kafka.cluster.Partition`, KIP-101, KIP-279, KIP-320, KIP-497, KIP-903.
 
 pub mod follower;
 pub mod leader;
 mod progress;
+pub mod repair;
 mod rules;
 
 #[cfg(test)]

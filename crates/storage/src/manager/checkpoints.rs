@@ -84,6 +84,12 @@ impl LogManager {
         }
     }
 
+    /// Writes all three checkpoints of a directory now.
+    pub(super) fn write_all_checkpoints(&self, dir: &LogDir) -> Result<(), StorageError> {
+        let _writing = dir.checkpoints.lock();
+        [&RECOVERY_POINTS, &LOG_STARTS, &HIGH_WATERMARKS].iter().try_for_each(|kind| self.write_checkpoint(dir, kind))
+    }
+
     fn write_checkpoint(&self, dir: &LogDir, kind: &Kind) -> Result<(), StorageError> {
         let mut entries: Vec<(TopicPartition, Offset)> = self
             .logs_in(dir.path())
@@ -135,9 +141,11 @@ impl LogManager {
         sync_logs(dir, &logs, |_| ())?;
         sync_indexes(dir, &touched)?;
         small::sync_dir(dir.path()).map_err(|e| StorageError::io("sync", dir.path(), e))?;
-        let _writing = dir.checkpoints.lock();
-        for kind in [&RECOVERY_POINTS, &LOG_STARTS, &HIGH_WATERMARKS] {
-            self.write_checkpoint(dir, kind)?;
+        self.write_all_checkpoints(dir)?;
+        if self.broken.read().values().any(|broken| broken.is_damaged && broken.dir == dir.path()) {
+            // After a stop in order nothing is scanned: the next start has to find the damage again.
+            tracing::warn!(dir = %dir.path().display(), "a log is damaged: the next start recovers this directory");
+            return Ok(());
         }
         small::replace(dir.path(), names::CLEAN_SHUTDOWN, CLEAN_SHUTDOWN)
             .map_err(|e| StorageError::io("write", &dir.path().join(names::CLEAN_SHUTDOWN), e))

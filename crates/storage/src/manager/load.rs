@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 use parking_lot::Mutex;
 use whimbrel_model::{Offset, TopicPartition};
 
@@ -99,6 +99,10 @@ impl LogManager {
                 Err(error) => self.note_broken(dir, partition, error, &checkpoints, report),
             }
         }
+        if checkpoints.name_others_than(&partitions) {
+            // A log of that name that is made later begins anew.
+            self.write_all_checkpoints(dir)?;
+        }
         Ok(())
     }
 
@@ -123,7 +127,7 @@ impl LogManager {
                     let due_ms = now_ms.saturating_add(self.default_log.file_delete_delay_ms);
                     self.doomed.lock().push(Doomed { due_ms, path: entry.path() });
                 }
-                DirKind::Future | DirKind::Stray | DirKind::Other => {
+                DirKind::Future | DirKind::Stray(_) | DirKind::Other => {
                     tracing::debug!(path = %entry.path().display(), "leaving a directory alone");
                 }
             }
@@ -171,6 +175,10 @@ impl LogManager {
             tracing::warn!(%partition, ?load, "recovered");
             report.remarkable.push((partition.clone(), load));
         }
+        if let Some(broken) = self.broken.write().get_mut(&partition) {
+            // In another directory, which is left as it is: this copy is in use.
+            broken.is_damaged = false;
+        }
         self.logs.write().insert(partition, log);
     }
 
@@ -187,6 +195,8 @@ impl LogManager {
         let broken = Broken {
             dir: dir.path().to_owned(),
             reason,
+            // A copy that is in use, from another directory, is not to be replaced.
+            is_damaged: matches!(error, StorageError::Damaged { .. }) && self.get(&partition).is_none(),
             recovery_point: checkpoints.recovery_points.get(&partition).copied(),
             log_start: checkpoints.log_starts.get(&partition).copied(),
             high_watermark: checkpoints.high_watermarks.get(&partition).copied(),
@@ -197,6 +207,14 @@ impl LogManager {
 }
 
 impl Checkpoints {
+    /// Whether they tell of partitions that are not there, as after a crash between a removal and the next checkpoint.
+    fn name_others_than(&self, partitions: &[TopicPartition]) -> bool {
+        let there: HashSet<&TopicPartition> = partitions.iter().collect();
+        [&self.recovery_points, &self.log_starts, &self.high_watermarks]
+            .iter()
+            .any(|checkpoint| checkpoint.keys().any(|partition| !there.contains(partition)))
+    }
+
     fn of(&self, partition: &TopicPartition, config: Arc<crate::LogConfig>) -> LoadedFrom {
         let offset =
             |of: &HashMap<TopicPartition, Offset>| Offset(of.get(partition).map_or(0, |offset| offset.0.max(0)));

@@ -1,6 +1,7 @@
 //! All logs of a broker, in several log directories (`LogManager`).
 
 mod checkpoints;
+mod damaged;
 mod load;
 mod passes;
 
@@ -29,6 +30,8 @@ use crate::names;
 struct Broken {
     dir: PathBuf,
     reason: String,
+    /// Its bytes are wrong, and there is no other copy; otherwise they could not be read, or another one is in use.
+    is_damaged: bool,
     /// What the checkpoints said; written again so that a later repair finds it.
     recovery_point: Option<Offset>,
     log_start: Option<Offset>,
@@ -132,12 +135,6 @@ impl LogManager {
         self.logs.read().get(partition).cloned()
     }
 
-    /// Why the partition's directory cannot be used, if so.
-    #[must_use]
-    pub fn broken_reason(&self, partition: &TopicPartition) -> Option<String> {
-        self.broken.read().get(partition).map(|broken| broken.reason.clone())
-    }
-
     /// All partitions that have a log. Does not block.
     #[must_use]
     pub fn all(&self) -> Vec<Arc<Log>> {
@@ -170,8 +167,8 @@ impl LogManager {
             log.set_config(config);
             return Ok(log);
         }
-        if let Some(broken) = self.broken.read().get(partition) {
-            return Err(StorageError::Offline { dir: broken.dir.clone(), reason: broken.reason.clone() });
+        if let Some(reason) = self.broken_reason(partition) {
+            return Err(StorageError::Unusable { partition: partition.clone(), reason });
         }
         if !how.is_new
             && let Some(dir) = self.dirs.iter().find(|dir| dir.offline_reason().is_some())
@@ -179,16 +176,27 @@ impl LogManager {
             dir.check_online()?;
         }
         let dir = self.emptiest_dir()?;
+        self.create_in(dir, partition, config, how.topic_id, how.now_ms)
+    }
+
+    fn create_in(
+        &self,
+        dir: &Arc<LogDir>,
+        partition: &TopicPartition,
+        config: Arc<LogConfig>,
+        topic_id: Option<Uuid>,
+        now_ms: i64,
+    ) -> Result<Arc<Log>, StorageError> {
         let path = dir.path().join(partition.to_string());
         let context = LoadContext {
             dir: dir.clone(),
             cache: self.cache.clone(),
             tails: self.tails.clone(),
             is_clean: true,
-            now_ms: how.now_ms,
+            now_ms,
             producer_id_expiration_ms: self.config.producer_id_expiration_ms,
         };
-        let log = Log::create(partition.clone(), &path, how.topic_id, config, &context).map_err(|error| {
+        let log = Log::create(partition.clone(), &path, topic_id, config, &context).map_err(|error| {
             // What was created so far would look like a log at the next start.
             if !matches!(&error, StorageError::Io { source, .. } if source.kind() == std::io::ErrorKind::AlreadyExists)
             {
@@ -218,7 +226,8 @@ impl LogManager {
     }
 
     /// Takes these partitions' logs out of use; their directories are renamed now and removed by a later
-    /// [`Self::deletion_pass`], `file.delete.delay.ms` after `now_ms`. Partitions without a log are skipped.
+    /// [`Self::deletion_pass`], `file.delete.delay.ms` after `now_ms`. Partitions without a log are skipped; a log that
+    /// cannot be used goes like any other.
     ///
     /// # Errors
     /// The first failure; the others are deleted nevertheless.
@@ -227,12 +236,14 @@ impl LogManager {
         let mut result = Ok(());
         let mut changed: Vec<Arc<LogDir>> = Vec::new();
         for partition in partitions {
-            let Some(log) = self.logs.write().remove(partition) else { continue };
-            match self.retire(&log, now_ms) {
-                Ok(()) if !changed.iter().any(|dir| dir.path() == log.parent_dir()) => {
-                    changed.extend(self.dir_of(&log));
-                }
-                Ok(()) => {}
+            let log = self.logs.write().remove(partition);
+            let retired = match log {
+                Some(log) => self.retire(&log, now_ms).map(|()| self.dir_at(&log.parent_dir())),
+                None => self.retire_broken(partition, now_ms),
+            };
+            match retired {
+                Ok(Some(dir)) if !changed.iter().any(|known| known.path() == dir.path()) => changed.push(dir),
+                Ok(_) => {}
                 Err(error) => result = result.and(Err(error)),
             }
         }
@@ -248,17 +259,11 @@ impl LogManager {
     }
 
     fn retire(&self, log: &Arc<Log>, now_ms: i64) -> Result<(), StorageError> {
-        let unique = u128::from(self.unique.fetch_add(1, Ordering::Relaxed)) << 32 | u128::from(std::process::id());
-        let to = log.parent_dir().join(names::delete_dir_name(log.topic_partition(), unique));
+        let to = log.parent_dir().join(names::delete_dir_name(log.topic_partition(), self.unique_id()));
         log.retire(&to)?;
         let delay = log.config().file_delete_delay_ms;
         self.doomed.lock().push(Doomed { due_ms: now_ms.saturating_add(delay), path: to });
         Ok(())
-    }
-
-    fn dir_of(&self, log: &Log) -> Option<Arc<LogDir>> {
-        let parent = log.parent_dir();
-        self.dirs.iter().find(|dir| dir.path() == parent).cloned()
     }
 
     /// The log directories and how they are. Asks the file system for its room.

@@ -4,6 +4,7 @@ mod helpers;
 
 mod append_and_read;
 mod crash;
+mod damaged;
 mod disk;
 mod kafka;
 mod lifecycle;

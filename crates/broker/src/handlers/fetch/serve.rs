@@ -324,6 +324,7 @@ impl Fetcher {
             Err(error) => {
                 if error.is_storage() {
                     tracing::warn!(partition = %partition.topic_partition, "fetch failed: {error}");
+                    self.replicas.read_failed(partition, params.fetch_offset, &error);
                 }
                 Found::Failed(error.error_code())
             }
