@@ -125,9 +125,10 @@ impl Topics {
             allow_auto_topic_creation: false,
             ..MetadataRequest::default()
         };
-        let told = cluster.ask_all(&request).await.is_ok_and(|answers| {
-            answers.into_iter().all(|(_, response)| self.is_ready(&Metadata::from(response)))
-        });
+        let told = cluster
+            .ask_all(&request)
+            .await
+            .is_ok_and(|answers| answers.into_iter().all(|(_, response)| self.is_ready(&Metadata::from(response))));
         told && list_offsets(cluster, &self.ends(), false).await.is_ok()
     }
 
