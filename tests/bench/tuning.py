@@ -85,6 +85,10 @@ def longest_gap_ms(point):
     return max((gap["ms"] for partition in point["uptime"]["partitions"] for gap in partition["produce"]["gaps"]), default=0)
 
 
+def gap(ms):
+    return figure(ms, 0) if ms else "below 100"
+
+
 def fail_over(points, plots):
     rows = []
     for (name, _), rounds in points.items():
@@ -94,7 +98,6 @@ def fail_over(points, plots):
             rows.append((name, gaps, lost))
     if not rows:
         return
-    gap = lambda ms: figure(ms, 0) if ms else "below 100"  # noqa: E731
     cells = [(name, gap(median(gaps)), gap(gaps[-1]), lost) for name, gaps, lost in rows]
     table("Fail-over", ("fault, and what finds it", "longest gap (ms)", "worst round", "lost"), cells)
     if plots:

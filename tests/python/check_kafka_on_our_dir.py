@@ -217,7 +217,6 @@ def take_turns(folder, brokers, end):
             end(broker)
             if number == 0:
                 turns.log_start_is_noted = end is stopped or isinstance(broker, Whimbrel)
-            if number == 0:
                 turns.set_aside()
             turns.verify_aside(may_be_cut=end is killed)
             turns.verify_files()

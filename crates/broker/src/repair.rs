@@ -102,11 +102,11 @@ impl Broker {
         let controller_epoch = self.coordination.newest_controller_epoch().await?;
         let names: Vec<TopicPartition> = told.iter().map(|(name, _)| name.clone()).collect();
         let states: BTreeMap<_, _> = self.coordination.partition_states(&names).await?.into_iter().collect();
+        let image = self.metadata.image().clone();
         let mut are_sound = false;
         for (name, replica) in told {
             let Some(state) = states.get(&name) else { continue };
             let committed = Committed { controller_epoch, state };
-            let image = self.metadata.image().clone();
             match verdict(self.node_id, replica.told, committed, |node| image.brokers.contains_key(&node)) {
                 Verdict::SetAside => are_sound |= self.set_aside(&name, replica, said).await,
                 Verdict::Wait(reason) => said.wait(&name, reason),

@@ -103,7 +103,9 @@ impl Topics {
             }
         };
         let ready = tokio::time::timeout(READY_WAIT, ready).await;
-        ready.with_context(|| format!("the partitions have no leaders after {READY_WAIT:?}"))
+        ready.with_context(|| {
+            format!("after {READY_WAIT:?} there are partitions without a leader, or brokers that do not know it")
+        })
     }
 
     /// Asks for the end of each partition, in the order of their indexes.
