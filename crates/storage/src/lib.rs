@@ -34,8 +34,8 @@ pub use epochs::EpochEntry;
 pub use error::{OpenError, ReadError, SetAsideError, StorageError};
 pub use files::read::ReadMode;
 pub use log::{
-    AppendError, AppendInfo, LeaderAppend, Log, PartitionLoad, ReadResult, RetentionOutcome, Slices, TimestampOffset,
-    Truncated,
+    AppendError, AppendInfo, LeaderAppend, Log, PartitionLoad, ReadResult, RetentionOutcome, Sendable, Slices,
+    TimestampOffset, Truncated,
 };
 pub use manager::{Creation, DirReport, DirStatus, LoadReport, LogManager, RetentionTotals};
 pub use meta::{MetaProperties, read_meta_properties, write_meta_properties};

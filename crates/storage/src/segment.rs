@@ -71,6 +71,8 @@ pub(crate) struct Segment {
     cache: Arc<FileCache>,
     slots: [FileSlot; 3],
     size: AtomicU64,
+    /// How often the `.log` file was cut back.
+    cuts: AtomicU32,
     /// Counted with those that are not written yet.
     index_entries: AtomicU32,
     time_entries: AtomicU32,
@@ -117,6 +119,7 @@ impl Segment {
             cache,
             slots: Default::default(),
             size: AtomicU64::new(size),
+            cuts: AtomicU32::new(0),
             index_entries: AtomicU32::new(UNKNOWN),
             time_entries: AtomicU32::new(UNKNOWN),
             largest_timestamp: AtomicI64::new(UNKNOWN_TIMESTAMP),
@@ -192,6 +195,20 @@ impl Segment {
     /// Release: a reader that sees the new size sees the bytes.
     pub(crate) fn set_size(&self, size: u64) {
         self.size.store(size, Ordering::Release);
+    }
+
+    /// How often bytes that had been readable were cut off, for those who send from the file.
+    pub(crate) fn cuts(&self) -> u32 {
+        self.cuts.load(Ordering::Acquire)
+    }
+
+    /// Cuts the `.log` file back to `size`.
+    pub(crate) fn cut_to(self: &Arc<Self>, size: u64) -> Result<(), StorageError> {
+        // Before any byte goes, so that whoever still sees the old count has sent what was there.
+        self.cuts.fetch_add(1, Ordering::AcqRel);
+        self.set_size(size);
+        let file = self.file(Kind::Log)?;
+        file.set_len(size).map_err(|e| self.io_error("truncate", Kind::Log, e))
     }
 
     /// Time of the last change of the `.log` file, milliseconds since the epoch.

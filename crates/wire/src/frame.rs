@@ -4,26 +4,49 @@ use std::io::IoSlice;
 
 use bytes::{Buf, Bytes};
 use smallvec::SmallVec;
+use whimbrel_model::Piece;
 
-use crate::codec::{Measure, Sink};
+use crate::codec::{Measure, Sink, joined};
 use crate::{EncodeError, Message, Request, RequestHeader, ResponseHeader, Writer};
 
-/// One frame: size, header and body, as pieces for one `writev`. Large byte fields are pieces of their own, not copied.
+/// One frame: size, header and body, as pieces that follow each other. Large byte fields are pieces of their own, not
+/// copied.
 ///
-/// As a [`Buf`] it is consumed by what has been sent, so it can be given to `write_all_buf`.
-#[derive(Debug, Clone, Default)]
-pub struct Frame {
+/// A request is in memory: as a [`Buf`] it is consumed by what has been sent, so it can be given to `write_all_buf`. A
+/// response may have pieces that lie in files (see [`Piece`]).
+#[derive(Debug, Clone)]
+pub struct Frame<P = Bytes> {
     /// None of them empty.
-    pieces: SmallVec<[Bytes; 4]>,
+    pieces: SmallVec<[P; 4]>,
     /// Sum of the pieces.
     len: usize,
+}
+
+impl<P> Frame<P> {
+    /// Bytes not yet consumed, the size prefix included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether everything has been consumed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The pieces in order, none of them empty.
+    #[must_use]
+    pub fn pieces(&self) -> &[P] {
+        &self.pieces
+    }
 }
 
 impl Frame {
     /// A request frame. `version` decides the header's version too.
     ///
     /// # Errors
-    /// The request cannot be expressed in `version`, or is above 2 GiB.
+    /// The request cannot be expressed in `version`, is above 2 GiB, or has records that lie in a file.
     pub fn request<R: Request>(
         request: &R,
         version: i16,
@@ -42,9 +65,22 @@ impl Frame {
         let mut writer = sized(measure)?;
         header.write(&mut writer, header_version)?;
         request.encode(&mut writer, version)?;
-        Ok(Self::finish(writer, measure))
+        Frame::finish(writer, measure).into_memory().ok_or(EncodeError::NotInMemory)
     }
 
+    /// The pieces as `writev` wants them.
+    pub fn io_slices(&self) -> impl Iterator<Item = IoSlice<'_>> {
+        self.pieces.iter().map(|piece| IoSlice::new(piece))
+    }
+
+    /// Everything in one run, the size prefix included; copies if there are several pieces.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        joined(self.pieces)
+    }
+}
+
+impl Frame<Piece> {
     /// The response frame to a request of type `R`. `version` is the request's.
     ///
     /// # Errors
@@ -58,7 +94,7 @@ impl Frame {
         let header_version = R::KEY.response_header_version(version);
         let mut measure = response.measure(version)?;
         header.write(&mut measure, header_version);
-        let mut writer = sized(measure)?;
+        let mut writer = sized(measure)?.taking_files();
         header.write(&mut writer, header_version);
         response.encode(&mut writer, version)?;
         Ok(Self::finish(writer, measure))
@@ -66,38 +102,16 @@ impl Frame {
 
     fn finish(writer: Writer, measure: Measure) -> Self {
         let pieces = writer.into_pieces();
-        let len = pieces.iter().map(Bytes::len).sum();
+        let len = pieces.iter().map(Piece::len).sum();
         assert!(len == measure.total + 4, "frame of {len} bytes was measured as {} with its prefix", measure.total + 4);
         Self { pieces, len }
     }
 
-    /// Bytes not yet consumed, the size prefix included.
+    /// The same frame, unless a piece of it lies in a file.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether everything has been consumed.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The pieces in order, none of them empty.
-    #[must_use]
-    pub fn pieces(&self) -> &[Bytes] {
-        &self.pieces
-    }
-
-    /// The pieces as `writev` wants them.
-    pub fn io_slices(&self) -> impl Iterator<Item = IoSlice<'_>> {
-        self.pieces.iter().map(|piece| IoSlice::new(piece))
-    }
-
-    /// Everything in one run, the size prefix included; copies if there are several pieces.
-    #[must_use]
-    pub fn into_bytes(mut self) -> Bytes {
-        if self.pieces.len() == 1 { self.pieces.remove(0) } else { self.pieces.concat().into() }
+    pub fn into_memory(self) -> Option<Frame> {
+        let pieces = self.pieces.into_iter().map(Piece::in_memory).collect::<Option<_>>()?;
+        Some(Frame { pieces, len: self.len })
     }
 }
 

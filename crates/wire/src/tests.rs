@@ -1,4 +1,8 @@
+use std::fs::File;
+use std::sync::Arc;
+
 use bytes::{Buf, Bytes};
+use whimbrel_model::{FileSlice, Piece, SliceSource};
 
 use crate::*;
 
@@ -77,10 +81,15 @@ fn fetch_response(records: &Bytes) -> FetchResponse {
     FetchResponse { responses: vec![topic], ..Default::default() }
 }
 
+fn response(response: &FetchResponse, version: i16) -> Frame {
+    let frame = Frame::response::<FetchRequest>(response, version, 1).expect("encodes");
+    frame.into_memory().expect("nothing of it lies in a file")
+}
+
 #[test]
 fn large_records_are_pieces_of_their_own_and_not_copied() {
     let records = Bytes::from(vec![7; 4096]);
-    let frame = Frame::response::<FetchRequest>(&fetch_response(&records), 12, 1).expect("encodes");
+    let frame = response(&fetch_response(&records), 12);
     let shared: Vec<_> = frame.pieces().iter().filter(|piece| piece.as_ptr() == records.as_ptr()).collect();
     assert_eq!((shared.len(), frame.pieces().len()), (2, 5));
 
@@ -92,19 +101,66 @@ fn large_records_are_pieces_of_their_own_and_not_copied() {
 #[test]
 fn decoded_records_are_slices_of_the_frame() {
     let sent = fetch_response(&Bytes::from(vec![7; 4096]));
-    let mut frame = Frame::response::<FetchRequest>(&sent, 12, 1).expect("encodes").into_bytes();
+    let mut frame = response(&sent, 12).into_bytes();
     frame.advance(4);
     let mut reader = Reader::new(&frame);
     ResponseHeader::decode(&mut reader, 1).expect("header");
     let got = FetchResponse::decode(&mut reader, 12).expect("decodes");
     assert_eq!(got, sent);
-    let piece = &got.responses[0].partitions[1].records.as_ref().expect("records").pieces()[0];
-    assert!(frame.as_ptr_range().contains(&piece.as_ptr()));
+    let bytes =
+        got.responses[0].partitions[1].records.clone().and_then(Records::into_bytes).expect("records in memory");
+    assert!(frame.as_ptr_range().contains(&bytes.as_ptr()));
+}
+
+struct Lent(File);
+
+impl SliceSource for Lent {
+    fn file(&self) -> &File {
+        &self.0
+    }
+
+    fn is_intact(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn records_in_a_file_keep_their_place_in_a_response_and_have_none_in_a_request() {
+    let source = Arc::new(Lent(File::open("/dev/null").expect("opens")));
+    // Short, too: who wants it in memory would have read it.
+    for len in [1, 4096] {
+        let slice = FileSlice::new(source.clone(), 7, len);
+        let in_memory = response(&fetch_response(&Bytes::from(vec![0; len])), 12);
+        let mut lent = fetch_response(&Bytes::new());
+        lent.responses[0].partitions[0].records = Some(slice.clone().into());
+        lent.responses[0].partitions[1].records = Some(Bytes::from(vec![0; len]).into());
+        let frame = Frame::response::<FetchRequest>(&lent, 12, 1).expect("encodes");
+        assert_eq!(frame.len(), in_memory.len());
+        let (mut bytes, mut files) = (Vec::new(), 0);
+        for piece in frame.pieces() {
+            match piece {
+                Piece::Bytes(piece) => bytes.extend_from_slice(piece),
+                Piece::File(piece) => {
+                    assert_eq!(*piece, slice);
+                    files += 1;
+                    bytes.resize(bytes.len() + len, 0);
+                }
+            }
+        }
+        assert_eq!((files, Bytes::from(bytes)), (1, in_memory.into_bytes()));
+        assert!(frame.into_memory().is_none());
+
+        let data = produce::PartitionProduceData { records: Some(slice.into()), ..Default::default() };
+        let topic = produce::TopicProduceData { partition_data: vec![data], ..Default::default() };
+        let request = ProduceRequest { topic_data: vec![topic], ..Default::default() };
+        assert_eq!(Frame::request(&request, 9, 1, None).err(), Some(EncodeError::NotInMemory));
+        assert_eq!(request.encode(&mut Writer::new(), 9), Err(EncodeError::NotInMemory));
+    }
 }
 
 #[test]
 fn frame_is_consumed_across_pieces() {
-    let frame = Frame::response::<FetchRequest>(&fetch_response(&Bytes::from(vec![7; 600])), 11, 1).expect("encodes");
+    let frame = response(&fetch_response(&Bytes::from(vec![7; 600])), 11);
     let all = frame.clone().into_bytes();
     for step in [1, 7, 599, 4096] {
         let mut left = frame.clone();

@@ -53,7 +53,8 @@ async fn answer(stream: &mut TcpStream, header: &RequestHeader) {
     } else {
         Frame::response::<WireUpdateMetadata>(&wire::UpdateMetadataResponse::default(), header.api_version, id)
     };
-    stream.write_all(&frame.expect("encodes").into_bytes()).await.expect("written");
+    let frame = frame.expect("encodes").into_memory().expect("in memory");
+    stream.write_all(&frame.into_bytes()).await.expect("written");
 }
 
 async fn broker() -> (TcpListener, Broker) {

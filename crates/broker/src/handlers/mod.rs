@@ -61,7 +61,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use whimbrel_model::LeaderEpoch;
+use whimbrel_model::{LeaderEpoch, Piece};
 use whimbrel_wire::{
     AllocateProducerIdsRequest, AlterConfigsRequest, AlterPartitionReassignmentsRequest, AlterPartitionRequest, ApiKey,
     ApiVersionsRequest, ControlledShutdownRequest, CreatePartitionsRequest, CreateTopicsRequest, DecodeError,
@@ -145,7 +145,7 @@ impl RequestContext {
 
 /// What is sent back.
 pub enum Answer {
-    Reply(Frame),
+    Reply(Frame<Piece>),
     /// Nothing: produce with `acks=0`.
     Silent,
     /// The connection is closed; the text goes to the log.

@@ -333,7 +333,7 @@ impl<'a> Target<'a> {
         if !self.context.broker().is_handing_over() || self.acks == 0 {
             return None;
         }
-        let records = data.records.clone()?.into_bytes();
+        let records = data.records.clone()?.into_bytes()?;
         Some(Handover { topic: self.name.clone().ok()?, partition: data.index, records, acks: self.acks })
     }
 
@@ -351,7 +351,7 @@ impl<'a> Target<'a> {
         if let Err(error @ PartitionError::UnknownTopicOrPartition { .. }) = &partition {
             return Err(Refused::new(error.error_code()));
         }
-        let mut records = data.records.map(Records::into_bytes).unwrap_or_default();
+        let mut records = data.records.and_then(Records::into_bytes).unwrap_or_default();
         let batch_bytes = check_form(&records, has_transactional_id, context.version)?;
         records.truncate(batch_bytes);
         let acks = match self.acks {

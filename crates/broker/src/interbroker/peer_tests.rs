@@ -23,7 +23,8 @@ async fn read_request(stream: &mut TcpStream) -> i32 {
 
 fn answer(id: i32) -> Bytes {
     let response = ControlledShutdownResponse { error_code: 7, ..Default::default() };
-    Frame::response::<ControlledShutdownRequest>(&response, VERSION, id).expect("encodes").into_bytes()
+    let frame = Frame::response::<ControlledShutdownRequest>(&response, VERSION, id).expect("encodes");
+    frame.into_memory().expect("in memory").into_bytes()
 }
 
 fn request() -> ControlledShutdownRequest {

@@ -76,7 +76,7 @@ impl Fetcher {
         let fetched = FetchedBatches {
             epoch: tracked.epoch,
             from: tracked.offset,
-            records: data.records.map(whimbrel_wire::Records::into_bytes).unwrap_or_default(),
+            records: data.records.and_then(whimbrel_wire::Records::into_bytes).unwrap_or_default(),
             high_watermark: Offset(data.high_watermark),
             log_start: Offset(data.log_start_offset),
         };

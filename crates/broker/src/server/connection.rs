@@ -8,19 +8,25 @@
 //! are in flight.
 
 use std::collections::VecDeque;
+use std::fs::File;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr};
+use std::os::unix::fs::FileExt;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+#[cfg(target_os = "linux")]
+use rustix::io::Errno;
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use socket2::SockRef;
-use tokio::io::AsyncReadExt;
+use tokio::io::{AsyncReadExt, Interest};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
+use whimbrel_model::{FileSlice, Piece};
 use whimbrel_wire::Frame;
 
 use super::frame::{FrameBuffer, FrameError};
@@ -41,6 +47,9 @@ const LENGTH_BYTES: usize = 4;
 
 /// Pieces of one vectored write; more are written in further calls.
 const IO_SLICES_MAX: usize = 64;
+
+/// Read at a time of a file that cannot be sent from.
+const COPY_BYTES_MAX: usize = 128 * 1024;
 
 /// What a connection needs of its server.
 #[derive(Debug, Clone)]
@@ -284,21 +293,19 @@ async fn read_some(stream: &mut TcpStream, frames: &mut FrameBuffer, settings: &
     }
 }
 
-/// Writes header pieces and record slices with as few system calls as the socket allows, without joining them.
+/// Writes pieces in memory with as few system calls as the socket allows, without joining them, and has the kernel send
+/// what lies in files.
 ///
 /// # Errors
-/// The client is gone, or took nothing for `idle_max`.
-async fn write_frame(stream: &TcpStream, frame: &Frame, idle_max: Duration) -> io::Result<()> {
-    let pieces = frame.pieces();
-    let (mut piece, mut offset) = (0, 0);
-    while piece < pieces.len() {
-        let mut slices = [IoSlice::new(&[]); IO_SLICES_MAX];
-        let mut count = 0;
-        for (slot, bytes) in slices.iter_mut().zip(&pieces[piece..]) {
-            *slot = IoSlice::new(if count == 0 { &bytes[offset..] } else { bytes });
-            count += 1;
-        }
-        let mut written = match stream.try_write_vectored(&slices[..count]) {
+/// The client is gone, or took nothing for `idle_max`; or a file was cut below what was to be sent from it.
+async fn write_frame(stream: &TcpStream, frame: &Frame<Piece>, idle_max: Duration) -> io::Result<()> {
+    let (mut rest, mut offset) = (frame.pieces(), 0);
+    while let Some(first) = rest.first() {
+        let attempt = match first {
+            Piece::Bytes(_) => write_bytes(stream, rest, offset),
+            Piece::File(slice) => send_file(stream, slice, offset),
+        };
+        let mut written = match attempt {
             Ok(written) => written,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 tokio::time::timeout(idle_max, stream.writable()).await.map_err(|_| io::ErrorKind::TimedOut)??;
@@ -306,11 +313,66 @@ async fn write_frame(stream: &TcpStream, frame: &Frame, idle_max: Duration) -> i
             }
             Err(error) => return Err(error),
         };
-        while piece < pieces.len() && written >= pieces[piece].len() - offset {
-            written -= pieces[piece].len() - offset;
-            (piece, offset) = (piece + 1, 0);
+        while let Some(piece) = rest.first()
+            && piece.len() - offset <= written
+        {
+            written -= piece.len() - offset;
+            (rest, offset) = (rest.get(1..).unwrap_or_default(), 0);
         }
         offset += written;
     }
     Ok(())
+}
+
+/// Writes those of `pieces` that come before the first one in a file, the first of them from `offset` on.
+fn write_bytes(stream: &TcpStream, pieces: &[Piece], offset: usize) -> io::Result<usize> {
+    let mut slices = [IoSlice::new(&[]); IO_SLICES_MAX];
+    let mut count = 0;
+    let mut is_followed_by_file = false;
+    for (slot, piece) in slices.iter_mut().zip(pieces) {
+        let Piece::Bytes(bytes) = piece else {
+            is_followed_by_file = true;
+            break;
+        };
+        *slot = IoSlice::new(if count == 0 { bytes.get(offset..).unwrap_or_default() } else { bytes });
+        count += 1;
+    }
+    let slices = slices.get(..count).unwrap_or_default();
+    if !is_followed_by_file {
+        return stream.try_write_vectored(slices);
+    }
+    // Without `MORE` the header would travel, and wake the client, alone.
+    let more = SendFlags::MORE | SendFlags::NOSIGNAL;
+    stream.try_io(Interest::WRITABLE, || Ok(sendmsg(stream, slices, &mut SendAncillaryBuffer::default(), more)?))
+}
+
+/// Sends a part of a file from its `offset` on, out of the page cache.
+fn send_file(stream: &TcpStream, slice: &FileSlice, offset: usize) -> io::Result<usize> {
+    let source = slice.source();
+    if !source.is_intact() {
+        return Err(io::Error::other("the log was cut back below what was to be sent"));
+    }
+    let (position, length) = (slice.position() + offset as u64, slice.len() - offset);
+    match stream.try_io(Interest::WRITABLE, || send_from_cache(stream, source.file(), position, length))? {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        sent => Ok(sent),
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn send_from_cache(stream: &TcpStream, file: &File, mut position: u64, length: usize) -> io::Result<usize> {
+    match rustix::fs::sendfile(stream, file, Some(&mut position), length) {
+        // Some file systems cannot.
+        Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => send_through_memory(stream, file, position, length),
+        sent => Ok(sent?),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+use self::send_through_memory as send_from_cache;
+
+fn send_through_memory(stream: &TcpStream, file: &File, position: u64, length: usize) -> io::Result<usize> {
+    let mut buffer = vec![0; length.min(COPY_BYTES_MAX)];
+    let read = file.read_at(&mut buffer, position)?;
+    Ok(rustix::io::write(stream, buffer.get(..read).unwrap_or_default())?)
 }

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 use whimbrel_model::ErrorCode;
 use whimbrel_wire::fetch::{FetchPartition, FetchTopic, PartitionData};
-use whimbrel_wire::{FetchRequest, FetchResponse};
+use whimbrel_wire::{FetchRequest, FetchResponse, Records};
 
 use super::offsets::{ListedOffset, OffsetQuery, Target, list_offsets};
 use super::records::{FetchedRecord, read_records};
@@ -285,7 +285,7 @@ impl Consumer {
             Ok(()) => {}
         }
         let Some(position) = self.positions.get_mut(target) else { return Ok(Vec::new()) };
-        let bytes = data.records.unwrap_or_default().into_bytes();
+        let bytes = data.records.and_then(Records::into_bytes).unwrap_or_default();
         let aborted = data.aborted_transactions.as_deref();
         let read = read_records(&target.0, target.1, position.next, &bytes, aborted);
         let (records, next) = read.map_err(|(offset, source)| {

@@ -42,7 +42,7 @@ pub use append::{AppendError, AppendInfo, LeaderAppend};
 pub(crate) use load::{LoadContext, LoadedFrom};
 pub use load::{PartitionLoad, Truncated};
 pub use lookup::TimestampOffset;
-pub use read::{ReadResult, Slices};
+pub use read::{ReadResult, Sendable, Slices};
 pub use retention::RetentionOutcome;
 pub(crate) use tail::TailBudget;
 

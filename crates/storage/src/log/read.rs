@@ -5,25 +5,88 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
-use whimbrel_model::Offset;
+use whimbrel_model::{FileSlice, Offset};
 
 use super::{Log, State};
 use crate::batch::{BatchMeta, HEADER_BYTES, HeaderError};
 use crate::error::{ReadError, StorageError};
+use crate::files::lend;
 use crate::files::pool::Buffer;
 use crate::files::read::{ReadMode, read_at};
 use crate::segment::{Kind, Segment};
 
 /// Whole record batches from one segment, or from the log's tail in memory.
 #[derive(Debug, Clone)]
-pub struct ReadResult {
+pub struct ReadResult<R = Slices> {
     /// The batches, as they lie in the file: the first may begin before the offset asked for. Empty if there is nothing
     /// to read below the upper bound, or if the first batch is larger than allowed.
-    pub records: Slices,
+    pub records: R,
     /// The offset after the last batch in `records`; the offset asked for if it is empty.
     pub next_offset: Offset,
     /// The first batch was larger than `max_bytes` and was left out.
     pub first_batch_is_too_large: bool,
+}
+
+impl ReadResult {
+    /// For those who send them, too.
+    #[must_use]
+    pub fn into_sendable(self) -> ReadResult<Sendable> {
+        self.map(Sendable::Memory)
+    }
+}
+
+impl<R> ReadResult<R> {
+    fn nothing(from: i64) -> Self
+    where
+        R: From<Slices>,
+    {
+        Self { records: Slices::default().into(), next_offset: Offset(from), first_batch_is_too_large: false }
+    }
+
+    fn map<S>(self, convert: impl FnOnce(R) -> S) -> ReadResult<S> {
+        ReadResult {
+            records: convert(self.records),
+            next_offset: self.next_offset,
+            first_batch_is_too_large: self.first_batch_is_too_large,
+        }
+    }
+}
+
+/// Batches that go to a socket.
+#[derive(Debug, Clone)]
+pub enum Sendable {
+    /// They were read.
+    Memory(Slices),
+    /// They are in the page cache, and sent from there.
+    File(FileSlice),
+}
+
+impl Sendable {
+    /// Size in bytes.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Memory(slices) => slices.len(),
+            Self::File(slice) => slice.len(),
+        }
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Default for Sendable {
+    fn default() -> Self {
+        Slices::default().into()
+    }
+}
+
+impl From<Slices> for Sendable {
+    fn from(slices: Slices) -> Self {
+        Self::Memory(slices)
+    }
 }
 
 /// Bytes in one or several pieces that follow each other, none of them empty.
@@ -122,6 +185,27 @@ struct Place {
     /// Known from a hint or because `from` is the segment's base.
     position: Option<u64>,
     generation: u32,
+    /// Of the segment.
+    cuts: u32,
+}
+
+/// What is read, as in [`Log::read`].
+#[derive(Clone, Copy)]
+struct Wanted {
+    from: i64,
+    upper: i64,
+    max_bytes: usize,
+    min_one_batch: bool,
+    mode: ReadMode,
+}
+
+/// What was found in one segment.
+struct Found<R> {
+    result: ReadResult<R>,
+    /// All records.
+    bytes: usize,
+    /// The position after them.
+    stopped_at: u64,
 }
 
 impl Log {
@@ -142,27 +226,48 @@ impl Log {
         min_one_batch: bool,
         mode: ReadMode,
     ) -> Result<ReadResult, ReadError> {
+        self.read_with(Wanted { from: from.0, upper: upper.0, max_bytes, min_one_batch, mode }, Place::read)
+    }
+
+    /// As [`Self::read`] with [`ReadMode::NoWait`], for batches that go to a socket as they are: long runs that the page
+    /// cache holds are not read but lent.
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn read_for_sending(
+        self: &Arc<Self>,
+        from: Offset,
+        upper: Offset,
+        max_bytes: usize,
+        min_one_batch: bool,
+    ) -> Result<ReadResult<Sendable>, ReadError> {
+        let wanted = Wanted { from: from.0, upper: upper.0, max_bytes, min_one_batch, mode: ReadMode::NoWait };
+        self.read_with(wanted, Place::lend_or_read)
+    }
+
+    fn read_with<R: From<Slices>>(
+        self: &Arc<Self>,
+        wanted: Wanted,
+        read: impl Fn(&Place, Wanted) -> Result<Option<Found<R>>, StorageError>,
+    ) -> Result<ReadResult<R>, ReadError> {
         self.dir.check_online()?;
+        let from = Offset(wanted.from);
         let (start, end) = (self.log_start_offset(), self.log_end_offset());
         if from < start || end < from {
             return Err(ReadError::OffsetOutOfRange { offset: from, start, end });
         }
-        let nothing = ReadResult { records: Slices::default(), next_offset: from, first_batch_is_too_large: false };
-        let upper = upper.min(end);
-        if upper <= from || (max_bytes == 0 && !min_one_batch) {
+        let wanted = Wanted { upper: wanted.upper.min(end.0), ..wanted };
+        if wanted.upper <= wanted.from || (wanted.max_bytes == 0 && !wanted.min_one_batch) {
             // Who waits at the end of a log that is deleted must hear of it, or it reads nothing for ever.
             self.check_usable()?;
-            return Ok(nothing);
+            return Ok(ReadResult::nothing(wanted.from));
         }
-        if let Some(result) = self.read_tail(from.0, upper.0, max_bytes, min_one_batch) {
-            return Ok(result);
+        if let Some(result) = self.read_tail(wanted.from, wanted.upper, wanted.max_bytes, wanted.min_one_batch) {
+            return Ok(result.map(R::from));
         }
         for _ in 0..ATTEMPTS_MAX {
-            match self.read_once(from.0, upper.0, max_bytes, min_one_batch, mode) {
-                Ok(Some(result)) => {
-                    self.dir.stats.read_bytes.fetch_add(result.records.len() as u64, Ordering::Relaxed);
-                    return Ok(result);
-                }
+            match self.read_once(wanted, &read) {
+                Ok(Some(result)) => return Ok(result),
                 Ok(None) => {}
                 Err(error) if error.is_would_block() => return Err(ReadError::WouldBlock),
                 Err(error) => return Err(error.into()),
@@ -173,34 +278,25 @@ impl Log {
                 return Err(ReadError::OffsetOutOfRange { offset: from, start, end });
             }
         }
-        Ok(nothing)
+        Ok(ReadResult::nothing(wanted.from))
     }
 
     /// `None` if the log was truncated during the read.
-    fn read_once(
+    fn read_once<R: From<Slices>>(
         self: &Arc<Self>,
-        from: i64,
-        upper: i64,
-        max_bytes: usize,
-        min_one_batch: bool,
-        mode: ReadMode,
-    ) -> Result<Option<ReadResult>, StorageError> {
-        let mut search = from;
+        wanted: Wanted,
+        read: impl Fn(&Place, Wanted) -> Result<Option<Found<R>>, StorageError>,
+    ) -> Result<Option<ReadResult<R>>, StorageError> {
+        let mut search = wanted.from;
         loop {
-            let place = self.usable()?.place(search, from);
-            let Some(place) = place else {
-                return Ok(Some(ReadResult {
-                    records: Slices::default(),
-                    next_offset: Offset(from),
-                    first_batch_is_too_large: false,
-                }));
-            };
-            let outcome = place.read(from, upper, max_bytes, min_one_batch, mode);
+            let place = self.usable()?.place(search, wanted.from);
+            let Some(place) = place else { return Ok(Some(ReadResult::nothing(wanted.from))) };
+            let outcome = read(&place, wanted);
             let mut state = self.usable()?;
             if state.generation != place.generation {
                 return Ok(None);
             }
-            let Some((result, stopped_at)) = outcome? else {
+            let Some(Found { result, bytes, stopped_at }) = outcome? else {
                 // Compaction may have removed what was between `from` and the end of this segment.
                 let Some(next) = state.segment_index(search).and_then(|i| state.segments.get(i + 1)) else {
                     return Ok(None);
@@ -214,6 +310,7 @@ impl Log {
             if self.log_end_offset() == result.next_offset {
                 self.begin_tail(&mut state);
             }
+            self.dir.stats.read_bytes.fetch_add(bytes as u64, Ordering::Relaxed);
             return Ok(Some(result));
         }
     }
@@ -224,31 +321,44 @@ impl State {
     fn place(&self, search: i64, from: i64) -> Option<Place> {
         let segment = self.segments.get(self.segment_index(search)?)?.clone();
         let position = if from <= segment.base { Some(0) } else { self.hints.find(from, segment.base) };
-        Some(Place { end: segment.size(), position, generation: self.generation, segment })
+        let (end, cuts) = (segment.size(), segment.cuts());
+        Some(Place { end, position, generation: self.generation, cuts, segment })
     }
 }
 
 impl Place {
-    /// The batches and the position after them; `None` if the segment ends before `from`.
-    fn read(
-        &self,
-        from: i64,
-        upper: i64,
-        max_bytes: usize,
-        min_one_batch: bool,
-        mode: ReadMode,
-    ) -> Result<Option<(ReadResult, u64)>, StorageError> {
+    /// Where the batch that holds the offset begins, and how many bytes there are from it on; `None` if the segment ends
+    /// before.
+    fn find(&self, wanted: Wanted) -> Result<Option<(u64, usize)>, StorageError> {
         let position = match self.position {
             Some(position) => position,
-            None => match self.segment.find(from, self.end, mode)? {
+            None => match self.segment.find(wanted.from, self.end, wanted.mode)? {
                 Some((position, _)) => position,
                 None => return Ok(None),
             },
         };
         let available = usize::try_from(self.end.saturating_sub(position)).unwrap_or(usize::MAX);
-        if available == 0 {
-            return Ok(None);
+        Ok((available != 0).then_some((position, available)))
+    }
+
+    /// `None` if the segment ends before the offset.
+    fn read(&self, wanted: Wanted) -> Result<Option<Found<Slices>>, StorageError> {
+        let Some((position, available)) = self.find(wanted)? else { return Ok(None) };
+        self.read_from(position, available, wanted).map(Some)
+    }
+
+    /// As [`Self::read`], for those who send what is found.
+    fn lend_or_read(&self, wanted: Wanted) -> Result<Option<Found<Sendable>>, StorageError> {
+        let Some((position, available)) = self.find(wanted)? else { return Ok(None) };
+        if let Some(lent) = self.lend(position, wanted.max_bytes.min(available), wanted)? {
+            return Ok(Some(lent));
         }
+        let Found { result, bytes, stopped_at } = self.read_from(position, available, wanted)?;
+        Ok(Some(Found { result: result.into_sendable(), bytes, stopped_at }))
+    }
+
+    fn read_from(&self, position: u64, available: usize, wanted: Wanted) -> Result<Found<Slices>, StorageError> {
+        let Wanted { from, upper, max_bytes, min_one_batch, mode } = wanted;
         let mut buffer = self.fill(position, max_bytes.max(HEADER_BYTES).min(available), mode)?;
         let first = self.header(buffer.as_ref(), position)?;
         let is_too_large = max_bytes < first.size as usize;
@@ -259,10 +369,44 @@ impl Place {
         let (length, last) = whole_batches(buffer.as_ref(), limit, upper);
         let result = ReadResult {
             records: buffer.into_bytes(length).into(),
-            next_offset: Offset(last.map_or(from, |last| (last + 1).max(from))),
+            next_offset: after(last, from),
             first_batch_is_too_large: length == 0 && is_too_large,
         };
-        Ok(Some((result, position + length as u64)))
+        Ok(Found { result, bytes: length, stopped_at: position + length as u64 })
+    }
+
+    /// Lends the whole batches within `limit` bytes; `None` if they have to be read: they are few or small, not in the
+    /// page cache, or no batches at all.
+    fn lend(&self, position: u64, limit: usize, wanted: Wanted) -> Result<Option<Found<Sendable>>, StorageError> {
+        if limit < lend::BYTES_MIN {
+            return Ok(None);
+        }
+        let file = self.segment.file(Kind::Log)?;
+        let (mut length, mut batches, mut last) = (0, 0, None);
+        let mut header = [0; HEADER_BYTES];
+        while length + HEADER_BYTES <= limit {
+            let read = read_at(&file, &mut header, position + length as u64, wanted.mode);
+            let read = read.map_err(|e| self.segment.io_error("read", Kind::Log, e))?;
+            let Ok(meta) = BatchMeta::parse(header.get(..read).unwrap_or_default()) else { break };
+            let next = length + meta.size as usize;
+            if wanted.upper <= meta.base || limit < next {
+                break;
+            }
+            (length, batches, last) = (next, batches + 1, Some(meta.last));
+            if length < batches * lend::BATCH_BYTES_MIN {
+                return Ok(None);
+            }
+        }
+        if length < lend::BYTES_MIN || !lend::is_cached(&file, position, length) {
+            return Ok(None);
+        }
+        let Some(source) = lend::lend(&self.segment, file, self.cuts) else { return Ok(None) };
+        let result = ReadResult {
+            records: Sendable::File(FileSlice::new(source, position, length)),
+            next_offset: after(last, wanted.from),
+            first_batch_is_too_large: false,
+        };
+        Ok(Some(Found { result, bytes: length, stopped_at: position + length as u64 }))
     }
 
     fn fill(&self, position: u64, length: usize, mode: ReadMode) -> Result<Buffer, StorageError> {
@@ -283,6 +427,11 @@ impl Place {
             StorageError::Damaged { path: self.segment.path(Kind::Log), position, what }
         })
     }
+}
+
+/// The offset to go on at after `last`.
+fn after(last: Option<i64>, from: i64) -> Offset {
+    Offset(last.map_or(from, |last| (last + 1).max(from)))
 }
 
 /// Length of the whole batches in `bytes` within `limit` that begin below `upper`, and the last offset in them.

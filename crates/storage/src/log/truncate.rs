@@ -185,9 +185,7 @@ fn cut_segment(segment: &Arc<Segment>, offset: i64) -> Result<(), StorageError> 
     txn_index::truncate(&segment.txn_index_path(), offset)?;
     segment.truncate_indexes(keep.map_or(0, |(n, _)| n + 1), keep_times.map_or(0, |(n, _)| n + 1))?;
     if let Some((position, _)) = found {
-        segment.set_size(position);
-        let file = segment.file(Kind::Log)?;
-        file.set_len(position).map_err(|e| segment.io_error("truncate", Kind::Log, e))?;
+        segment.cut_to(position)?;
     }
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! Appends, reads and look-ups.
 
+use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use whimbrel_model::record::{BatchOptions, Batches, EndTxnMarker};
 use whimbrel_model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
-use whimbrel_storage::{AppendError, AppendOrigin, LeaderAppend, LogConfig, ReadError, ReadMode};
+use whimbrel_storage::{AppendError, AppendOrigin, LeaderAppend, LogConfig, ReadError, ReadMode, ReadResult, Sendable};
 
 use crate::helpers::*;
 
@@ -174,4 +176,95 @@ fn aborted_transactions_hold_the_stable_offset_and_are_listed_afterwards() {
     let all = aborted(0, 7);
     assert_eq!(all, [(ProducerId(4), Offset(2))]);
     assert_eq!((all.len(), aborted(0, 2).len(), aborted(7, 7).len()), (1, 0, 0));
+}
+
+/// What is sent, and whether it is lent from the file.
+fn sent(read: ReadResult<Sendable>) -> (Vec<u8>, bool) {
+    match read.records {
+        Sendable::Memory(slices) => (slices.into_bytes().to_vec(), false),
+        Sendable::File(slice) => {
+            let mut bytes = vec![0; slice.len()];
+            slice.source().file().read_exact_at(&mut bytes, slice.position()).expect("what is lent is there");
+            assert!(slice.source().is_intact());
+            (bytes, true)
+        }
+    }
+}
+
+/// Only Linux from 6.5 on tells what the page cache holds; elsewhere nothing is lent.
+fn kernel_tells_what_is_cached() -> bool {
+    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let mut numbers = release.split(['.', '-']).map(|number| number.parse::<u32>().unwrap_or(0));
+    cfg!(target_os = "linux") && (6, 5) <= (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
+#[test]
+fn long_runs_are_lent_to_be_sent_and_are_what_a_read_gives() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open(dir.path());
+    let log = create(&manager, 0, &LogConfig::default());
+    for _ in 0..8 {
+        append(&log, &batch(100, 200, NOW_MS));
+    }
+    let size = log.size_bytes() as usize / 8;
+    assert!((16_384..32_768).contains(&size), "a batch has {size} bytes");
+    for (from, upper, max, is_lent) in [
+        (0, 800, 1 << 20, true),
+        (150, 800, 3 * size, true),
+        (0, 300, 1 << 20, true),
+        (0, 250, 3 * size - 1, true),
+        // Too little to be worth it, less than a batch, nothing.
+        (0, 100, 1 << 20, false),
+        (700, 800, 1 << 20, false),
+        (0, 800, 1, false),
+        (300, 300, 1 << 20, false),
+    ] {
+        let (from, upper) = (Offset(from), Offset(upper));
+        let read = log.read(from, upper, max, true, ReadMode::NoWait).expect("read");
+        let lent = log.read_for_sending(from, upper, max, true).expect("read");
+        assert_eq!(lent.next_offset, read.next_offset);
+        assert_eq!(sent(lent), (read.records.into_bytes().to_vec(), is_lent && kernel_tells_what_is_cached()), "{from} {upper} {max}");
+    }
+}
+
+#[test]
+fn small_batches_are_read_to_be_sent() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open(dir.path());
+    let log = create(&manager, 0, &LogConfig::default());
+    for _ in 0..200 {
+        append(&log, &batch(10, 100, NOW_MS));
+    }
+    let read = log.read_for_sending(Offset(0), Offset(2000), 1 << 20, true).expect("read");
+    assert_eq!((read.records.len() as u64, read.next_offset), (log.size_bytes(), Offset(2000)));
+    assert!(!sent(read).1);
+}
+
+#[test]
+fn what_is_lent_is_known_to_be_gone_after_a_truncation_and_stays_after_retention() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open(dir.path());
+    let log = create(&manager, 0, &LogConfig::default());
+    for _ in 0..4 {
+        append(&log, &batch(100, 200, NOW_MS));
+    }
+    let lent = || match log.read_for_sending(Offset(0), Offset(300), 1 << 20, true).expect("read").records {
+        Sendable::File(slice) => Some(slice),
+        Sendable::Memory(_) => {
+            assert!(!kernel_tells_what_is_cached(), "was read");
+            None
+        }
+    };
+    let Some(slice) = lent() else { return };
+    assert!(slice.source().is_intact());
+    log.truncate_to(Offset(100), NOW_MS).expect("truncated");
+    assert!(!slice.source().is_intact());
+
+    append(&log, &batch(200, 200, NOW_MS));
+    let slice = lent().expect("as before");
+    log.truncate_fully_and_start_at(Offset(1000)).expect("truncated");
+    let (bytes, _) =
+        sent(ReadResult { records: Sendable::File(slice), next_offset: Offset(300), first_batch_is_too_large: false });
+    let bases: Vec<_> = Batches::new(&Bytes::from(bytes)).map(|b| b.expect("a batch").header.base_offset.0).collect();
+    assert_eq!(bases, [0, 100]);
 }

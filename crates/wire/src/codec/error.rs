@@ -86,4 +86,7 @@ pub enum EncodeError {
         /// As asked for.
         version: i16,
     },
+    /// Only a response may have records that lie in a file.
+    #[error("records that lie in a file travel in responses only")]
+    NotInMemory,
 }

@@ -1,7 +1,7 @@
 //! How each type of field is read and written.
 
 use bytes::Bytes;
-use whimbrel_model::Uuid;
+use whimbrel_model::{Piece, Uuid};
 
 use super::{DecodeError, EncodeError, Measure, Reader, Records, Sink, Str};
 use crate::spec::Kind;
@@ -340,7 +340,10 @@ impl Field for Option<Records> {
     fn write<S: Sink>(&self, sink: &mut S, _: i16, flexible: bool) -> Result<(), EncodeError> {
         sink.put_len(self.as_ref().map(Records::len), flexible)?;
         for piece in self.iter().flat_map(Records::pieces) {
-            sink.put_shared(piece);
+            match piece {
+                Piece::Bytes(bytes) => sink.put_shared(bytes),
+                Piece::File(slice) => sink.put_file(slice)?,
+            }
         }
         Ok(())
     }

@@ -16,8 +16,8 @@ pub(crate) use field::{Field, Structure, same, write_tagged};
 pub use reader::Reader;
 pub use records::Records;
 pub use text::Str;
-pub(crate) use writer::Sink;
 pub use writer::{Measure, Writer};
+pub(crate) use writer::{Sink, joined};
 
 /// A Kafka message that can be read and written at each of its valid versions.
 pub trait Message: Default + Clone + PartialEq + std::fmt::Debug {

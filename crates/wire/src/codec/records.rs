@@ -2,13 +2,16 @@
 
 use bytes::Bytes;
 use smallvec::SmallVec;
+use whimbrel_model::{FileSlice, Piece};
 
-/// Whole record batches, in one or several pieces that follow each other. A decoded value has one piece.
+use super::writer::joined;
+
+/// Whole record batches, in one or several pieces that follow each other. A decoded value has one piece, in memory.
 ///
-/// Two values are equal if their bytes are, however they are cut.
+/// Two values in memory are equal if their bytes are, however they are cut.
 #[derive(Clone, Default)]
 pub struct Records {
-    pieces: SmallVec<[Bytes; 1]>,
+    pieces: SmallVec<[Piece; 1]>,
 }
 
 impl Records {
@@ -19,7 +22,7 @@ impl Records {
     }
 
     /// Appends a piece, unless it is empty.
-    pub fn push(&mut self, piece: Bytes) {
+    pub fn push(&mut self, piece: Piece) {
         if !piece.is_empty() {
             self.pieces.push(piece);
         }
@@ -27,14 +30,14 @@ impl Records {
 
     /// The pieces, none of them empty.
     #[must_use]
-    pub fn pieces(&self) -> &[Bytes] {
+    pub fn pieces(&self) -> &[Piece] {
         &self.pieces
     }
 
     /// Size in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.pieces.iter().map(Bytes::len).sum()
+        self.pieces.iter().map(Piece::len).sum()
     }
 
     /// Whether there are no bytes.
@@ -43,38 +46,41 @@ impl Records {
         self.pieces.is_empty()
     }
 
-    /// All bytes in one run; copies only if there are several pieces.
+    /// All bytes in one run; copies only if there are several pieces. `None` if some of them lie in a file, which those
+    /// of a decoded value never do.
     #[must_use]
-    pub fn into_bytes(mut self) -> Bytes {
-        match self.pieces.len() {
-            0 => Bytes::new(),
-            1 => self.pieces.remove(0),
-            _ => self.pieces.concat().into(),
-        }
+    pub fn into_bytes(self) -> Option<Bytes> {
+        self.pieces.into_iter().map(Piece::in_memory).collect::<Option<_>>().map(joined)
     }
 }
 
 impl From<Bytes> for Records {
     fn from(bytes: Bytes) -> Self {
+        Self::from_iter([bytes])
+    }
+}
+
+impl From<FileSlice> for Records {
+    fn from(slice: FileSlice) -> Self {
         let mut records = Self::new();
-        records.push(bytes);
+        records.push(Piece::File(slice));
         records
     }
 }
 
 impl FromIterator<Bytes> for Records {
     fn from_iter<I: IntoIterator<Item = Bytes>>(pieces: I) -> Self {
-        Self { pieces: pieces.into_iter().filter(|piece| !piece.is_empty()).collect() }
+        Self { pieces: pieces.into_iter().filter(|piece| !piece.is_empty()).map(Piece::Bytes).collect() }
     }
 }
 
 impl PartialEq for Records {
     fn eq(&self, other: &Self) -> bool {
-        let bytes = |records: &Self| -> Vec<u8> { records.pieces.concat() };
-        match (&*self.pieces, &*other.pieces) {
-            ([one], [two]) => one == two,
-            _ => self.len() == other.len() && bytes(self) == bytes(other),
+        if self.pieces == other.pieces {
+            return true;
         }
+        let bytes = |records: &Self| records.clone().into_bytes();
+        self.len() == other.len() && bytes(self).is_some_and(|own| Some(own) == bytes(other))
     }
 }
 

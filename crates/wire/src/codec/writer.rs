@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use smallvec::SmallVec;
+use whimbrel_model::{FileSlice, Piece};
 
 use super::EncodeError;
 
@@ -14,6 +15,8 @@ pub(crate) trait Sink {
     fn put(&mut self, bytes: &[u8]);
     /// As `put`, but may keep a reference instead of a copy.
     fn put_shared(&mut self, bytes: &Bytes);
+    /// Bytes that stay in their file until they are sent.
+    fn put_file(&mut self, slice: &FileSlice) -> Result<(), EncodeError>;
 
     #[inline]
     fn put_uvarint(&mut self, mut value: u32) {
@@ -87,6 +90,14 @@ impl Sink for Measure {
             self.shares += 1;
         }
     }
+
+    #[inline]
+    fn put_file(&mut self, slice: &FileSlice) -> Result<(), EncodeError> {
+        self.total += slice.len();
+        self.shared += slice.len();
+        self.shares += 1;
+        Ok(())
+    }
 }
 
 /// Collects encoded messages as pieces: own bytes, and slices of large byte fields in between.
@@ -94,7 +105,8 @@ impl Sink for Measure {
 pub struct Writer {
     own: Vec<u8>,
     /// Each shared piece with the length of `own` when it came.
-    shared: SmallVec<[(usize, Bytes); 2]>,
+    shared: SmallVec<[(usize, Piece); 2]>,
+    takes_files: bool,
 }
 
 impl Writer {
@@ -109,23 +121,29 @@ impl Writer {
         Self {
             own: Vec::with_capacity(measured.total - measured.shared),
             shared: SmallVec::with_capacity(measured.shares),
+            takes_files: false,
         }
     }
 
+    /// Parts of files become pieces; otherwise they are refused.
+    pub(crate) fn taking_files(self) -> Self {
+        Self { takes_files: true, ..self }
+    }
+
     /// The pieces in order, none of them empty.
-    pub(crate) fn into_pieces(self) -> SmallVec<[Bytes; 4]> {
+    pub(crate) fn into_pieces(self) -> SmallVec<[Piece; 4]> {
         let own = Bytes::from(self.own);
         let mut pieces = SmallVec::with_capacity(2 * self.shared.len() + 1);
         let mut from = 0;
         for (to, shared) in self.shared {
             if from < to {
-                pieces.push(own.slice(from..to));
+                pieces.push(Piece::Bytes(own.slice(from..to)));
             }
             pieces.push(shared);
             from = to;
         }
         if from < own.len() {
-            pieces.push(own.slice(from..));
+            pieces.push(Piece::Bytes(own.slice(from..)));
         }
         pieces
     }
@@ -133,12 +151,16 @@ impl Writer {
     /// Everything as one run of bytes; copies if there is more than one piece.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
-        let mut pieces = self.into_pieces();
-        match pieces.len() {
-            0 => Bytes::new(),
-            1 => pieces.remove(0),
-            _ => pieces.concat().into(),
-        }
+        joined(self.into_pieces().into_iter().filter_map(Piece::in_memory).collect())
+    }
+}
+
+/// All in one run; copies if there are several.
+pub(crate) fn joined(mut pieces: SmallVec<[Bytes; 4]>) -> Bytes {
+    match pieces.len() {
+        0 => Bytes::new(),
+        1 => pieces.remove(0),
+        _ => pieces.concat().into(),
     }
 }
 
@@ -153,7 +175,16 @@ impl Sink for Writer {
         if bytes.len() < SHARE_BYTES_MIN {
             self.own.extend_from_slice(bytes);
         } else {
-            self.shared.push((self.own.len(), bytes.clone()));
+            self.shared.push((self.own.len(), Piece::Bytes(bytes.clone())));
         }
+    }
+
+    #[inline]
+    fn put_file(&mut self, slice: &FileSlice) -> Result<(), EncodeError> {
+        if !self.takes_files {
+            return Err(EncodeError::NotInMemory);
+        }
+        self.shared.push((self.own.len(), Piece::File(slice.clone())));
+        Ok(())
     }
 }

@@ -49,7 +49,8 @@ fn check_frames<R: Request>(seed: u64) {
         assert_eq!(R::decode(&mut reader, version), Ok(request));
         assert_eq!(reader.remaining(), 0);
 
-        let frame = Frame::response::<R>(&response, version, 6).expect("encodes").into_bytes();
+        let frame = Frame::response::<R>(&response, version, 6).expect("encodes").into_memory().expect("in memory");
+        let frame = frame.into_bytes();
         let frame = frame.slice(4..);
         let mut reader = Reader::new(&frame);
         let header = ResponseHeader::decode(&mut reader, R::KEY.response_header_version(version)).expect("header");

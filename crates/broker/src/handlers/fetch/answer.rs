@@ -2,6 +2,7 @@
 
 use whimbrel_model::{ErrorCode, Offset, Uuid};
 use whimbrel_state::fetch_session::SessionTopic;
+use whimbrel_storage::Sendable;
 use whimbrel_wire::fetch::{
     AbortedTransaction, EpochEndOffset, FetchableTopicResponse, LeaderIdAndEpoch, NodeEndpoint, PartitionData,
 };
@@ -137,7 +138,10 @@ fn partition_data(index: i32, found: Found) -> PartitionData {
                 };
                 aborted.iter().map(entry).collect()
             }),
-            records: Some(read.records.into_iter().collect::<Records>()),
+            records: Some(match read.records {
+                Sendable::Memory(slices) => slices.into_iter().collect(),
+                Sendable::File(slice) => slice.into(),
+            }),
             ..empty
         },
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::task;
 use whimbrel_model::{LeaderEpoch, Offset, ProducerId};
 use whimbrel_state::partition::LeadershipError;
-use whimbrel_storage::{self as storage, ReadMode, Slices};
+use whimbrel_storage::{self as storage, ReadMode, ReadResult, Sendable};
 
 use super::Partition;
 use crate::replica_manager::errors::ReadError;
@@ -54,7 +54,7 @@ impl Offsets {
 /// What a fetch found. The offsets are those from before the read.
 #[derive(Debug)]
 pub struct FetchRead {
-    pub records: Slices,
+    pub records: Sendable,
     pub offsets: Offsets,
     /// Told to every fetcher, whether or not it is bound by it.
     pub last_stable: Offset,
@@ -98,11 +98,18 @@ impl Partition {
         }
         // A reader may be ahead of what is committed here: a leader that was just elected learns late how far the
         // former one had come. It finds nothing until then.
-        let read = match self.log.read(from, upper, bytes_max, min_one_batch, ReadMode::NoWait) {
+        let in_memory = |mode| {
+            let log = self.log.clone();
+            move || log.read(from, upper, bytes_max, min_one_batch, mode).map(ReadResult::into_sendable)
+        };
+        let read = match isolation {
+            // What a replica has not got yet may be cut off again, and was written a moment ago: it is in memory.
+            Isolation::LogEnd => in_memory(ReadMode::NoWait)(),
+            _ => self.log.read_for_sending(from, upper, bytes_max, min_one_batch),
+        };
+        let read = match read {
             Err(storage::ReadError::WouldBlock) => {
-                let log = self.log.clone();
-                let cold = move || log.read(from, upper, bytes_max, min_one_batch, ReadMode::MayBlock);
-                task::spawn_blocking(cold).await.map_err(|_| ReadError::Stopped)?
+                task::spawn_blocking(in_memory(ReadMode::MayBlock)).await.map_err(|_| ReadError::Stopped)?
             }
             read => read,
         }
@@ -126,7 +133,7 @@ impl Partition {
         let is_at_end =
             offsets.log_end == from && self.check_leader(known_epoch).is_ok() && self.log.check_usable().is_ok();
         is_at_end.then(|| FetchRead {
-            records: Slices::default(),
+            records: Sendable::default(),
             offsets,
             // Of no use to a replica, and dear to look up.
             last_stable: offsets.high_watermark,

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use whimbrel_model::record::{BatchError, Batches, DecompressionBuffer};
 use whimbrel_model::{ErrorCode, Offset};
 use whimbrel_wire::fetch::{FetchPartition, FetchTopic, ForgottenTopic, PartitionData};
-use whimbrel_wire::{FetchRequest, FetchResponse};
+use whimbrel_wire::{FetchRequest, FetchResponse, Records};
 
 use super::batch::{ReadError, read_names};
 use super::leaders::Leaders;
@@ -304,7 +304,7 @@ impl Consumer {
             self.shared.leaders.refresh();
             return Ok(());
         }
-        let bytes = data.records.unwrap_or_default().into_bytes();
+        let bytes = data.records.and_then(Records::into_bytes).unwrap_or_default();
         if bytes.is_empty() {
             return Ok(());
         }
