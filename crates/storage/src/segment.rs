@@ -73,12 +73,64 @@ pub(crate) struct Segment {
     size: AtomicU64,
     /// How often the `.log` file was cut back.
     cuts: AtomicU32,
+    unverified: Unverified,
     /// Counted with those that are not written yet.
     index_entries: AtomicU32,
     time_entries: AtomicU32,
     largest_timestamp: AtomicI64,
     /// Index entries that are not in their files yet.
     unwritten: Mutex<Unwritten>,
+}
+
+/// The part of a `.log` file that was there when the segment was opened, and that no read has verified since.
+///
+/// What this process wrote was verified before. What it found may have gone bad while nobody looked: its checksums are
+/// verified when it is read for the first time. Of what was verified one run is remembered, in positions of the file,
+/// which is what readers that go from front to back need.
+#[derive(Debug)]
+pub(crate) struct Unverified {
+    found: AtomicU32,
+    /// First position and the one after the last, each in half of the bits.
+    verified: AtomicU64,
+}
+
+impl Unverified {
+    fn new(size: u64) -> Self {
+        Self { found: AtomicU32::new(position(size)), verified: AtomicU64::new(0) }
+    }
+
+    /// Whether something between the positions `from` and `to` has to be verified.
+    pub(crate) fn has(&self, from: u64, to: u64) -> bool {
+        let to = position(to).min(self.found.load(Ordering::Relaxed));
+        let (start, end) = run(self.verified.load(Ordering::Relaxed));
+        position(from) < to && (position(from) < start || end < to)
+    }
+
+    /// What lies between is as it was written.
+    pub(crate) fn verified(&self, from: u64, to: u64) {
+        let (from, to) = (position(from), position(to));
+        let longer = |known| {
+            let (start, end) = run(known);
+            let (start, end) = if end < from || to < start { (from, to) } else { (start.min(from), end.max(to)) };
+            Some(u64::from(start) << 32 | u64::from(end))
+        };
+        // It always succeeds: `longer` never says no.
+        let _known = self.verified.fetch_update(Ordering::Relaxed, Ordering::Relaxed, longer);
+    }
+
+    /// What is written from here on is new.
+    fn cut_to(&self, size: u64) {
+        self.found.fetch_min(position(size), Ordering::Relaxed);
+    }
+}
+
+/// A segment ends below 2 GiB. A longer file is none of Kafka's; beyond 4 GiB it would be taken for verified.
+fn position(position: u64) -> u32 {
+    u32::try_from(position).unwrap_or(u32::MAX)
+}
+
+fn run(verified: u64) -> (u32, u32) {
+    ((verified >> 32) as u32, verified as u32)
 }
 
 /// Entries of the offset and the time index on their way to the files.
@@ -120,6 +172,7 @@ impl Segment {
             slots: Default::default(),
             size: AtomicU64::new(size),
             cuts: AtomicU32::new(0),
+            unverified: Unverified::new(size),
             index_entries: AtomicU32::new(UNKNOWN),
             time_entries: AtomicU32::new(UNKNOWN),
             largest_timestamp: AtomicI64::new(UNKNOWN_TIMESTAMP),
@@ -206,9 +259,15 @@ impl Segment {
     pub(crate) fn cut_to(self: &Arc<Self>, size: u64) -> Result<(), StorageError> {
         // Before any byte goes, so that whoever still sees the old count has sent what was there.
         self.cuts.fetch_add(1, Ordering::AcqRel);
+        self.unverified.cut_to(size);
         self.set_size(size);
         let file = self.file(Kind::Log)?;
         file.set_len(size).map_err(|e| self.io_error("truncate", Kind::Log, e))
+    }
+
+    /// What of the `.log` file nobody has looked at yet.
+    pub(crate) fn unverified(&self) -> &Unverified {
+        &self.unverified
     }
 
     /// Time of the last change of the `.log` file, milliseconds since the epoch.
@@ -570,5 +629,28 @@ impl IndexBuilder {
         );
         segment.forget_largest_timestamp();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_run_of_what_was_verified_is_remembered() {
+        let unverified = Unverified::new(1000);
+        assert!(unverified.has(0, 10) && unverified.has(990, 2000));
+        assert!(!unverified.has(1000, 2000), "this process wrote it");
+        unverified.verified(100, 200);
+        unverified.verified(200, 300);
+        unverified.verified(50, 100);
+        assert!(
+            !unverified.has(50, 300) && !unverified.has(60, 70) && unverified.has(40, 60) && unverified.has(250, 301)
+        );
+        // Elsewhere: the new run is the one that counts.
+        unverified.verified(600, 1500);
+        assert!(!unverified.has(600, 1000) && !unverified.has(700, 5000) && unverified.has(50, 300));
+        unverified.cut_to(500);
+        assert!(!unverified.has(500, 600) && unverified.has(400, 600));
     }
 }

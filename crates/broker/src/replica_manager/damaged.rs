@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -24,9 +25,38 @@ const LOOK_BYTES: usize = 4096;
 pub struct DamagedReplicas {
     known: Mutex<BTreeMap<TopicPartition, Known>>,
     /// In use, and a read met damage there.
-    suspects: Mutex<BTreeMap<TopicPartition, Suspect>>,
+    suspects: Mutex<Suspects>,
     /// There is something to look at.
     pub news: Notify,
+}
+
+/// A client may read a damaged place of a last copy again and again, and each look takes the lock of the control requests.
+const LOOK_PAUSE: Duration = Duration::from_secs(2);
+
+#[derive(Debug, Default)]
+struct Suspects {
+    waiting: BTreeMap<TopicPartition, Suspect>,
+    /// When each was taken to be looked at, within the last [`LOOK_PAUSE`].
+    looked_at: BTreeMap<TopicPartition, Instant>,
+}
+
+impl Suspects {
+    /// False if it was looked at a moment ago: whoever reads there will come again.
+    fn add(&mut self, suspect: Suspect, now: Instant) -> bool {
+        self.looked_at.retain(|_, at| now < *at + LOOK_PAUSE);
+        let name = &suspect.partition.topic_partition;
+        if self.looked_at.contains_key(name) {
+            return false;
+        }
+        self.waiting.insert(name.clone(), suspect);
+        true
+    }
+
+    fn take(&mut self, now: Instant) -> Vec<Suspect> {
+        let waiting = std::mem::take(&mut self.waiting);
+        self.looked_at.extend(waiting.keys().map(|name| (name.clone(), now)));
+        waiting.into_values().collect()
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +102,7 @@ impl DamagedReplicas {
 
     /// The suspects, each once.
     pub fn take_suspects(&self) -> Vec<Suspect> {
-        std::mem::take(&mut *self.suspects.lock()).into_values().collect()
+        self.suspects.lock().take(Instant::now())
     }
 
     /// Notes what damaged replicas are told. They are not told it in vain: it is the sign to look at coordination.
@@ -118,8 +148,9 @@ impl ReplicaManager {
     pub fn read_failed(&self, partition: &Arc<Partition>, offset: Offset, error: &ReadError) {
         if matches!(error, ReadError::Storage(StorageError::Damaged { .. })) {
             let suspect = Suspect { partition: partition.clone(), offset };
-            self.damaged.suspects.lock().insert(partition.topic_partition.clone(), suspect);
-            self.damaged.news.notify_one();
+            if self.damaged.suspects.lock().add(suspect, Instant::now()) {
+                self.damaged.news.notify_one();
+            }
         }
     }
 

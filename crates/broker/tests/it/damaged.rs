@@ -11,18 +11,20 @@ use crate::scenarios::records::{Topic, batch};
 
 /// Of the batch length in the header of the first batch.
 const LENGTH_AT: usize = 8;
+/// Of its attributes: the first byte that the checksum covers.
+const ATTRIBUTES_AT: usize = 21;
 
-fn segment(cluster: &Cluster, id: i32, topic: &Topic) -> PathBuf {
-    cluster.dir(id).join(format!("{}-0/00000000000000000000.log", topic.name))
+fn flip(cluster: &Cluster, id: i32, topic: &Topic, at: usize) -> Vec<u8> {
+    let path = cluster.segment_path(id, topic);
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[at] ^= 0x80;
+    std::fs::write(&path, &bytes).unwrap();
+    bytes
 }
 
 /// Makes the length of the first batch negative, in the file as it is.
 fn damage(cluster: &Cluster, id: i32, topic: &Topic) -> Vec<u8> {
-    let path = segment(cluster, id, topic);
-    let mut bytes = std::fs::read(&path).unwrap();
-    bytes[LENGTH_AT] ^= 0x80;
-    std::fs::write(&path, &bytes).unwrap();
-    bytes
+    flip(cluster, id, topic, LENGTH_AT)
 }
 
 /// The same while the broker does not run, which then has to recover.
@@ -82,6 +84,26 @@ fn a_replica_in_whose_log_a_consumer_meets_damage_is_copied_anew() {
 }
 
 #[test]
+fn a_replica_with_a_wrong_checksum_is_copied_anew_once_somebody_reads_it() {
+    let mut cluster = Cluster::start();
+    for (name, id) in [("checked-follower", 3), ("checked-leader", 2)] {
+        let topic = cluster.create_topic(name, &[("min.insync.replicas", "2")]);
+        assert_eq!(cluster.produce(2, &topic, batch(3)), (ErrorCode::None, 0));
+        cluster.stop_node(id);
+        // After a stop in order, nothing is looked at before it is read.
+        let damaged = flip(&cluster, id, &topic, ATTRIBUTES_AT);
+        cluster.start_node(id);
+        cluster.wait_for(1, &topic, |partition| partition.isr_nodes.len() == 3);
+        eventually("the damage is met", || {
+            let answer = cluster.fetch(id, &topic, 0);
+            assert!(answer.records.is_none_or(|records| records.is_empty()), "what is damaged was served");
+            (!ErrorCode::from_code(answer.error_code).is_ok()).then_some(())
+        });
+        wait_until_copied(&cluster, id, &topic, &damaged);
+    }
+}
+
+#[test]
 fn the_only_replica_in_sync_is_left_alone_until_an_operator_gives_it_up() {
     let mut cluster = Cluster::start();
     let topic = cluster.create_topic_on("given-up", &[3, 2], &[]);
@@ -123,14 +145,20 @@ fn the_last_copy_is_left_alone_until_its_topic_is_deleted() {
     let code = || ErrorCode::from_code(cluster.fetch(3, &topic, 0).error_code);
     eventually("the damage is met", || (code() == ErrorCode::KafkaStorageError).then_some(()));
     assert_eq!(cluster.produce(3, &topic, batch(3)), (ErrorCode::None, 3));
-    assert!(segment(&cluster, 3, &topic).exists() && set_aside(&cluster, 3, &topic).is_empty());
+    assert!(cluster.segment_path(3, &topic).exists() && set_aside(&cluster, 3, &topic).is_empty());
     // At a start it is out of use.
     cluster.stop_node(3);
     std::fs::remove_file(cluster.dir(3).join(".kafka_cleanshutdown")).unwrap();
     let bytes = cluster.segment(3, &topic);
     cluster.start_node(3);
-    let state = cluster.wait_for(1, &topic, |partition| partition.leader_id == -1);
-    assert_eq!(state.isr_nodes, [3]);
+    // Before the controller has heard of the damage it would elect, or delete, as on any broker that starts.
+    let state = eventually("the damage is known", || {
+        let told = cluster.metadata(1, &topic);
+        let partition = told.topics[0].partitions[0].clone();
+        let is_up = told.brokers.iter().any(|broker| broker.node_id == 3);
+        (is_up && partition.offline_replicas == [3]).then_some(partition)
+    });
+    assert_eq!((state.leader_id, state.isr_nodes), (-1, vec![3]));
     assert!(cluster.segment(3, &topic) == bytes && set_aside(&cluster, 3, &topic).is_empty());
 
     let request =
@@ -143,6 +171,6 @@ fn the_last_copy_is_left_alone_until_its_topic_is_deleted() {
     assert!(cluster.segment(3, &topic) == bytes);
     cluster.stop_node(3);
     cluster.start_node(3);
-    eventually("the directory is removed", || (!segment(&cluster, 3, &topic).exists()).then_some(()));
+    eventually("the directory is removed", || (!cluster.segment_path(3, &topic).exists()).then_some(()));
     assert!(set_aside(&cluster, 3, &topic).is_empty());
 }

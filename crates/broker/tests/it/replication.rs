@@ -1,7 +1,7 @@
 //! Three brokers in this process, on the keeper of the first: what replication promises a client.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use whimbrel_model::{ErrorCode, Uuid};
 use whimbrel_wire::create_topics::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
 use whimbrel_wire::fetch::{PartitionData, ReplicaState};
 use whimbrel_wire::metadata::{MetadataRequestTopic, MetadataResponsePartition};
-use whimbrel_wire::{CreateTopicsRequest, DeleteRecordsRequest, FetchRequest, MetadataRequest};
+use whimbrel_wire::{CreateTopicsRequest, DeleteRecordsRequest, FetchRequest, MetadataRequest, MetadataResponse};
 
 use crate::client::Client;
 use crate::scenarios::records::{Topic, batch, fetch, produce, sequenced};
@@ -134,12 +134,15 @@ impl Cluster {
         self.nodes.iter().find(|node| node.id == id).unwrap().dir.path()
     }
 
-    /// The partition as broker `id` tells it.
-    pub fn partition(&self, id: i32, topic: &Topic) -> Option<MetadataResponsePartition> {
+    pub fn metadata(&self, id: i32, topic: &Topic) -> MetadataResponse {
         let name = Some(topic.name.as_str().into());
         let topics = Some(vec![MetadataRequestTopic { topic_id: Uuid::ZERO, name }]);
-        let response = self.client(id).call(12, &MetadataRequest { topics, ..MetadataRequest::default() });
-        response.topics.into_iter().next()?.partitions.into_iter().next()
+        self.client(id).call(12, &MetadataRequest { topics, ..MetadataRequest::default() })
+    }
+
+    /// The partition as broker `id` tells it.
+    pub fn partition(&self, id: i32, topic: &Topic) -> Option<MetadataResponsePartition> {
+        self.metadata(id, topic).topics.into_iter().next()?.partitions.into_iter().next()
     }
 
     pub fn wait_for(
@@ -163,8 +166,12 @@ impl Cluster {
         response.responses.into_iter().next().unwrap().partitions.into_iter().next().unwrap()
     }
 
+    pub fn segment_path(&self, id: i32, topic: &Topic) -> PathBuf {
+        self.dir(id).join(format!("{}-0/00000000000000000000.log", topic.name))
+    }
+
     pub fn segment(&self, id: i32, topic: &Topic) -> Vec<u8> {
-        std::fs::read(self.dir(id).join(format!("{}-0/00000000000000000000.log", topic.name))).unwrap_or_default()
+        std::fs::read(self.segment_path(id, topic)).unwrap_or_default()
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use smallvec::SmallVec;
+use whimbrel_model::record::{MAGIC_V2, RecordBatch};
 use whimbrel_model::{FileSlice, Offset};
 
 use super::{Log, State};
@@ -214,7 +215,8 @@ impl Log {
     ///
     /// Returns at least one batch if one is readable and `min_one_batch`, even above `max_bytes`, so that a consumer
     /// always progresses (KIP-74). `upper` is exclusive: the high watermark, the last stable offset, or the log end
-    /// for replicas. Checksums are not verified, as in Kafka.
+    /// for replicas. Checksums are verified of what comes from the disk: in [`ReadMode::MayBlock`], and of what was there
+    /// when the log was opened, the first time. Records behind a wrong one are read from their own offset on.
     ///
     /// # Errors
     /// `OffsetOutOfRange` below the log start or above the log end; `WouldBlock` in [`ReadMode::NoWait`].
@@ -366,7 +368,13 @@ impl Place {
             buffer = self.fill(position, (first.size as usize).min(available), mode)?;
         }
         let limit = if is_too_large && min_one_batch { first.size as usize } else { max_bytes };
-        let (length, last) = whole_batches(buffer.as_ref(), limit, upper);
+        let (mut length, mut last) = whole_batches(buffer.as_ref(), limit, upper);
+        // Who may block reads what comes from the disk.
+        if mode == ReadMode::MayBlock || self.segment.unverified().has(position, position + length as u64) {
+            (length, last) = intact_batches(buffer.as_ref().get(..length).unwrap_or_default())
+                .map_err(|what| StorageError::Damaged { path: self.segment.path(Kind::Log), position, what })?;
+            self.segment.unverified().verified(position, position + length as u64);
+        }
         let result = ReadResult {
             records: buffer.into_bytes(length).into(),
             next_offset: after(last, from),
@@ -376,7 +384,7 @@ impl Place {
     }
 
     /// Lends the whole batches within `limit` bytes; `None` if they have to be read: they are few or small, not in the
-    /// page cache, or no batches at all.
+    /// page cache, not verified, or no batches at all.
     fn lend(&self, position: u64, limit: usize, wanted: Wanted) -> Result<Option<Found<Sendable>>, StorageError> {
         if limit < lend::BYTES_MIN {
             return Ok(None);
@@ -397,7 +405,10 @@ impl Place {
                 return Ok(None);
             }
         }
-        if length < lend::BYTES_MIN || !lend::is_cached(&file, position, length) {
+        if length < lend::BYTES_MIN
+            || self.segment.unverified().has(position, position + length as u64)
+            || !lend::is_cached(&file, position, length)
+        {
             return Ok(None);
         }
         let Some(source) = lend::lend(&self.segment, file, self.cuts) else { return Ok(None) };
@@ -449,4 +460,24 @@ fn whole_batches(bytes: &[u8], limit: usize, upper: i64) -> (usize, Option<i64>)
         last = Some(meta.last);
     }
     (length, last)
+}
+
+/// Length of the `batches` whose checksums are right, up to the first one that is wrong, and the last offset in them.
+/// Whole batches go in; those of old formats have another checksum and are taken as they are.
+fn intact_batches(batches: &[u8]) -> Result<(usize, Option<i64>), &'static str> {
+    let mut length = 0;
+    let mut last = None;
+    while let Ok(meta) = BatchMeta::parse(batches.get(length..).unwrap_or_default()) {
+        let batch = batches.get(length..length + meta.size as usize).unwrap_or_default();
+        let is_intact =
+            meta.magic < MAGIC_V2 || RecordBatch::parse(batch).is_ok_and(|batch| batch.verify_crc().is_ok());
+        if !is_intact && length == 0 {
+            return Err("the checksum of the batch is wrong");
+        }
+        if !is_intact {
+            break;
+        }
+        (length, last) = (length + meta.size as usize, Some(meta.last));
+    }
+    Ok((length, last))
 }

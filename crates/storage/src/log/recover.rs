@@ -68,7 +68,7 @@ pub(super) fn recover(
             reason: broken.what,
             is_below_high_watermark: end < from.high_watermark.0,
         });
-        cut(&segment, broken.position)?;
+        segment.cut_to(broken.position)?;
         for segment in rest {
             remove_segment(&segment)?;
         }
@@ -78,13 +78,6 @@ pub(super) fn recover(
         report.missing_below_recovery_point = Some(Offset(end));
     }
     Ok(end)
-}
-
-fn cut(segment: &Arc<Segment>, position: u64) -> Result<(), StorageError> {
-    let file = segment.file(Kind::Log)?;
-    file.set_len(position).map_err(|e| segment.io_error("truncate", Kind::Log, e))?;
-    segment.set_size(position);
-    Ok(())
 }
 
 /// Walks one segment; returns the offset after its last good batch and where it breaks, if it does.

@@ -223,7 +223,11 @@ fn long_runs_are_lent_to_be_sent_and_are_what_a_read_gives() {
         let read = log.read(from, upper, max, true, ReadMode::NoWait).expect("read");
         let lent = log.read_for_sending(from, upper, max, true).expect("read");
         assert_eq!(lent.next_offset, read.next_offset);
-        assert_eq!(sent(lent), (read.records.into_bytes().to_vec(), is_lent && kernel_tells_what_is_cached()), "{from} {upper} {max}");
+        assert_eq!(
+            sent(lent),
+            (read.records.into_bytes().to_vec(), is_lent && kernel_tells_what_is_cached()),
+            "{from} {upper} {max}"
+        );
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use whimbrel_model::Offset;
-use whimbrel_storage::{Log, LogConfig, LogManager, StorageError};
+use whimbrel_storage::{Log, LogConfig, LogManager, ReadMode, StorageError};
 
 use crate::helpers::*;
 
@@ -341,4 +341,88 @@ fn a_leader_of_an_empty_log_finds_its_epoch_in_the_file_after_a_crash() {
     lead(&log, 5);
     assert_eq!(fs::read_to_string(&file).expect("read"), "0\n1\n5 0\n");
     assert_ne!(inode(), before);
+}
+
+/// The value of a record in a batch that is large enough to be lent, in bytes.
+const LARGE: usize = 20_000;
+
+/// A log of six batches of one record each, the third of which has a wrong checksum.
+fn with_a_wrong_checksum(is_large: bool) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open_with(&[dir.path()], &LogConfig::default());
+    let log = create(&manager, 0, &LogConfig::default());
+    for _ in 0..6 {
+        append(&log, &batch(1, if is_large { LARGE } else { 50 }, NOW_MS));
+    }
+    manager.close();
+    let path = dir.path().join("topic-0/00000000000000000000.log");
+    let mut bytes = fs::read(&path).expect("read");
+    let at = bytes.len() / 6 * 3 - 10;
+    bytes[at] ^= 1;
+    fs::write(&path, bytes).expect("written");
+    dir
+}
+
+#[test]
+fn a_wrong_checksum_is_met_by_the_first_who_reads_it_and_by_nobody_in_what_is_sent() {
+    for is_large in [false, true] {
+        let dir = with_a_wrong_checksum(is_large);
+        let (_manager, log) = {
+            let (manager, _) = open_with(&[dir.path()], &LogConfig::default());
+            let log = manager.get(&tp(0)).expect("the log");
+            (manager, log)
+        };
+        let end = log.log_end_offset();
+        for mode in [ReadMode::NoWait, ReadMode::MayBlock] {
+            // Twice: what was not verified stays so.
+            for _ in 0..2 {
+                let read = |from| log.read(Offset(from), end, 1 << 20, true, mode);
+                assert_eq!(read(0).expect("what comes before").next_offset, Offset(2));
+                let error = read(2).expect_err("it is damaged").to_string();
+                assert!(error.contains("0.log is damaged at byte") && error.contains("checksum"), "{error}");
+                assert_eq!(read(3).expect("what comes after").next_offset, Offset(6));
+                let send = |from| log.read_for_sending(Offset(from), end, 1 << 20, true);
+                assert_eq!(send(0).expect("what comes before").next_offset, Offset(2));
+                assert!(send(2).is_err());
+            }
+        }
+    }
+}
+
+#[test]
+fn what_was_verified_or_written_by_this_process_is_not_verified_again() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open_with(&[dir.path()], &LogConfig::default());
+    let log = create(&manager, 0, &LogConfig::default());
+    let append_three = |log: &Arc<Log>| {
+        for _ in 0..3 {
+            append(log, &batch(1, LARGE, NOW_MS));
+        }
+    };
+    append_three(&log);
+    manager.close();
+    let (manager, _) = open_with(&[dir.path()], &LogConfig::default());
+    let log = manager.get(&tp(0)).expect("the log");
+    append_three(&log);
+    let path = dir.path().join("topic-0/00000000000000000000.log");
+    let intact = fs::read(&path).expect("read");
+    let batch_bytes = intact.len() / 6;
+    let damage = |which: usize| {
+        let mut bytes = intact.clone();
+        bytes[batch_bytes * (which + 1) - 10] ^= 1;
+        fs::write(&path, bytes).expect("written");
+    };
+    let end = log.log_end_offset();
+    let read = |from| log.read(Offset(from), end, 1 << 20, true, ReadMode::NoWait).map(|read| read.next_offset.0).ok();
+    damage(4);
+    assert_eq!(read(3), Some(6), "what was written a moment ago");
+    assert_eq!(read(0), Some(4), "with what was not, all of it is looked at");
+    damage(1);
+    assert_eq!(read(0), Some(6), "it was read before");
+    // Who reads from the disk finds it all the same.
+    assert!(log.read(Offset(1), end, 1 << 20, true, ReadMode::MayBlock).is_err());
+    manager.close();
+    let (manager, _) = open_with(&[dir.path()], &LogConfig::default());
+    let log = manager.get(&tp(0)).expect("the log");
+    assert!(log.read(Offset(1), end, 1 << 20, true, ReadMode::NoWait).is_err());
 }
