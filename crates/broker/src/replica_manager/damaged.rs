@@ -33,18 +33,23 @@ pub struct DamagedReplicas {
 /// A client may read a damaged place of a last copy again and again, and each look takes the lock of the control requests.
 const LOOK_PAUSE: Duration = Duration::from_secs(2);
 
-#[derive(Debug, Default)]
-struct Suspects {
-    waiting: BTreeMap<TopicPartition, Suspect>,
+#[derive(Debug)]
+struct Suspects<S = Suspect> {
+    waiting: BTreeMap<TopicPartition, S>,
     /// When each was taken to be looked at, within the last [`LOOK_PAUSE`].
     looked_at: BTreeMap<TopicPartition, Instant>,
 }
 
-impl Suspects {
+impl<S> Default for Suspects<S> {
+    fn default() -> Self {
+        Self { waiting: BTreeMap::new(), looked_at: BTreeMap::new() }
+    }
+}
+
+impl<S> Suspects<S> {
     /// False if it was looked at a moment ago: whoever reads there will come again.
-    fn add(&mut self, suspect: Suspect, now: Instant) -> bool {
+    fn add(&mut self, name: &TopicPartition, suspect: S, now: Instant) -> bool {
         self.looked_at.retain(|_, at| now < *at + LOOK_PAUSE);
-        let name = &suspect.partition.topic_partition;
         if self.looked_at.contains_key(name) {
             return false;
         }
@@ -52,7 +57,7 @@ impl Suspects {
         true
     }
 
-    fn take(&mut self, now: Instant) -> Vec<Suspect> {
+    fn take(&mut self, now: Instant) -> Vec<S> {
         let waiting = std::mem::take(&mut self.waiting);
         self.looked_at.extend(waiting.keys().map(|name| (name.clone(), now)));
         waiting.into_values().collect()
@@ -148,7 +153,7 @@ impl ReplicaManager {
     pub fn read_failed(&self, partition: &Arc<Partition>, offset: Offset, error: &ReadError) {
         if matches!(error, ReadError::Storage(StorageError::Damaged { .. })) {
             let suspect = Suspect { partition: partition.clone(), offset };
-            if self.damaged.suspects.lock().add(suspect, Instant::now()) {
+            if self.damaged.suspects.lock().add(&partition.topic_partition, suspect, Instant::now()) {
                 self.damaged.news.notify_one();
             }
         }
@@ -260,6 +265,21 @@ mod tests {
             }],
             live_leaders: Vec::new(),
         }
+    }
+
+    #[test]
+    fn a_suspect_is_looked_at_at_once_and_again_after_a_pause() {
+        let (one, two) = (TopicPartition::new("t", 1), TopicPartition::new("t", 2));
+        let mut suspects = Suspects::default();
+        let now = Instant::now();
+        assert!(suspects.add(&one, 10, now) && suspects.add(&one, 11, now));
+        assert_eq!(suspects.take(now), [11]);
+        let soon = now + LOOK_PAUSE / 2;
+        assert!(!suspects.add(&one, 12, soon) && suspects.add(&two, 20, soon));
+        assert_eq!(suspects.take(soon), [20]);
+        let later = now + LOOK_PAUSE;
+        assert!(suspects.add(&one, 13, later) && !suspects.add(&two, 21, later));
+        assert_eq!(suspects.take(later), [13]);
     }
 
     #[test]

@@ -245,7 +245,7 @@ fn small_batches_are_read_to_be_sent() {
 }
 
 #[test]
-fn what_is_lent_is_known_to_be_gone_after_a_truncation_and_stays_after_retention() {
+fn what_is_lent_is_known_to_be_gone_after_a_truncation_and_outlives_the_name_of_its_file() {
     let dir = tempfile::tempdir().expect("a directory");
     let (manager, _) = open(dir.path());
     let log = create(&manager, 0, &LogConfig::default());

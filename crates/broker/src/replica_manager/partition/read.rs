@@ -103,7 +103,7 @@ impl Partition {
             move || log.read(from, upper, bytes_max, min_one_batch, mode).map(ReadResult::into_sendable)
         };
         let read = match isolation {
-            // What a replica has not got yet may be cut off again, and was written a moment ago: it is in memory.
+            // What a replica reads may be cut off again while it is sent.
             Isolation::LogEnd => in_memory(ReadMode::NoWait)(),
             _ => self.log.read_for_sending(from, upper, bytes_max, min_one_batch),
         };
