@@ -20,9 +20,9 @@ const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
 /// Of an append before each `fdatasync`.
 const SYNCED_BYTES: usize = 4 * KIB;
-/// A file that is sent, in pieces: as much as Kafka's consumers fetch of a partition at a time.
-const SENT_BYTES: usize = MIB;
-const SENT_PIECES: u64 = 64;
+/// A file that is sent, in pieces that end before two packets of loopback are full: larger ones take more CPU.
+const SENT_BYTES: usize = 120 * KIB;
+const SENT_PIECES: u64 = 512;
 /// Of a message that goes to and fro.
 const ROUND_TRIP_BYTES: usize = 100;
 
