@@ -67,9 +67,9 @@ pub struct Recorded {
 
 impl Recording {
     pub fn new(clock: Clock, threads: usize) -> Self {
-        let total_ms = clock.end_ns.div_ceil(1_000_000);
+        let total_ms = clock.end_ns().div_ceil(1_000_000);
         let window_ns = WINDOW_MS_MIN * total_ms.div_ceil(WINDOW_MS_MIN * WINDOWS_MAX).max(1) * 1_000_000;
-        let shard = || Mutex::new(Shard::new(clock, window_ns));
+        let shard = || Mutex::new(Shard::new(clock.clone(), window_ns));
         let shards = (0..threads.clamp(1, SHARDS_MAX)).map(|_| shard()).collect();
         Self { clock, window_ns, shards }
     }
@@ -82,7 +82,7 @@ impl Recording {
     }
 
     pub fn merged(&self) -> Recorded {
-        let mut whole = Shard::new(self.clock, self.window_ns);
+        let mut whole = Shard::new(self.clock.clone(), self.window_ns);
         for index in 0..self.shards.len() {
             whole.add(&self.shard(index));
         }
@@ -99,7 +99,7 @@ impl Recording {
 
 impl Shard {
     fn new(clock: Clock, window_ns: u64) -> Self {
-        let count = clock.end_ns.div_ceil(window_ns) as usize;
+        let count = clock.end_ns().div_ceil(window_ns) as usize;
         let windows = (0..count).map(|_| WindowShard::default()).collect();
         Self { clock, window_ns, acknowledged: Direction::new(), consumed: Direction::new(), windows }
     }
@@ -131,7 +131,7 @@ impl Shard {
     /// Records whose latency counts and nothing else: acknowledged behind the end, or given up at `now`, when they would
     /// have been later still.
     pub fn latency_only(&mut self, now: u64, runs: &[Run]) {
-        let (clock, latency) = (self.clock, &mut self.acknowledged.latency);
+        let (clock, latency) = (&self.clock, &mut self.acknowledged.latency);
         each_latency(now, runs, |intended, us, count| {
             if clock.is_measured(intended) {
                 record(latency, us, u64::from(count));
@@ -213,6 +213,9 @@ impl Direction {
 
     fn flow(&self, clock: &Clock) -> Flow {
         let seconds = clock.measured_seconds();
+        if seconds == 0.0 {
+            return Flow::default();
+        }
         Flow {
             records: self.records,
             bytes: self.bytes,
@@ -238,7 +241,7 @@ impl WindowShard {
 
     fn to_window(&self, clock: &Clock, window_ns: u64, index: usize) -> Window {
         let begin = index as u64 * window_ns;
-        let end = (begin + window_ns).min(clock.end_ns);
+        let end = (begin + window_ns).min(clock.end_ns());
         let quantile = |histogram: &Option<Box<Histogram<u32>>>, quantile| {
             histogram.as_ref().map_or(0, |histogram| histogram.value_at_quantile(quantile))
         };

@@ -4,20 +4,38 @@ use std::fs;
 use std::path::Path;
 
 use super::result::Machine;
+use super::room::Room;
 
 /// This machine; `data` is where the systems under test keep their data. What cannot be told is empty.
 pub fn describe(data: &Path) -> Machine {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let kernel = rustix::system::uname();
-    // The mounts tell of real paths only.
-    let data = fs::canonicalize(data).unwrap_or_else(|_| data.to_owned());
     Machine {
         cpu: cpu_model(&read("/proc/cpuinfo")).unwrap_or(std::env::consts::ARCH).to_owned(),
         cores: std::thread::available_parallelism().map_or(1, usize::from),
-        memory_bytes: memory_bytes(&read("/proc/meminfo")).unwrap_or(0),
+        memory_bytes: memory().map_or(0, |memory| memory.total_bytes),
         kernel: format!("{} {}", kernel.sysname().to_string_lossy(), kernel.release().to_string_lossy()),
-        data_filesystem: filesystem(&read("/proc/self/mountinfo"), &data).unwrap_or_default().to_owned(),
+        data_filesystem: filesystem_of(data),
     }
+}
+
+/// The machine's memory; what is left is what programs can have without swapping. `None` if the kernel does not tell.
+pub fn memory() -> Option<Room> {
+    let meminfo = fs::read_to_string("/proc/meminfo").ok()?;
+    Some(Room { left_bytes: bytes(&meminfo, "MemAvailable:")?, total_bytes: bytes(&meminfo, "MemTotal:")? })
+}
+
+/// Whether the files below a folder are in memory alone.
+pub fn is_in_memory(folder: &Path) -> bool {
+    ["tmpfs", "ramfs"].contains(&filesystem_of(folder).as_str())
+}
+
+/// Empty if it cannot be told.
+fn filesystem_of(folder: &Path) -> String {
+    // The mounts tell of real paths only.
+    let folder = fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned());
+    let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    filesystem(&mounts, &folder).unwrap_or_default().to_owned()
 }
 
 /// `model name : …` of the first core; ARM's kernels name none.
@@ -27,8 +45,8 @@ fn cpu_model(cpuinfo: &str) -> Option<&str> {
 }
 
 /// `MemTotal:  24689012 kB`.
-fn memory_bytes(meminfo: &str) -> Option<u64> {
-    let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+fn bytes(meminfo: &str, name: &str) -> Option<u64> {
+    let line = meminfo.lines().find_map(|line| line.strip_prefix(name))?;
     Some(line.split_whitespace().next()?.parse::<u64>().ok()? * 1024)
 }
 
@@ -66,7 +84,7 @@ mod tests {
     #[test]
     fn cpu_and_memory_are_read() {
         assert_eq!(cpu_model("processor\t: 0\nmodel name\t: A CPU @ 2 GHz\nflags\t: a\n"), Some("A CPU @ 2 GHz"));
-        assert_eq!(memory_bytes("MemTotal:       2048 kB\nMemFree: 1 kB\n"), Some(2048 * 1024));
+        assert_eq!(bytes("MemTotal:       2048 kB\nMemFree: 1 kB\n", "MemTotal:"), Some(2048 * 1024));
     }
 
     #[test]

@@ -19,6 +19,7 @@ mod machine;
 mod output;
 mod report;
 pub mod result;
+mod room;
 mod run;
 mod scenario;
 mod systems;

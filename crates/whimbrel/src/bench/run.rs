@@ -10,6 +10,7 @@ use super::load::{Bounds, Load, LoadOptions, LoadResult};
 use super::output::live::{LiveView, Place};
 use super::output::results::Results;
 use super::result::{Fault, Line, Point, ProcessCost, Run};
+use super::room::{Room, RoomWatch};
 use super::scenario::{PlannedPoint, Scenario};
 use super::systems::SystemPlan;
 use super::target::{Target, default_data};
@@ -74,16 +75,23 @@ struct Plan<'a> {
 impl Plan<'_> {
     /// Measures all points on one system.
     fn measure(&mut self, system: &SystemPlan, round: u32, results: &mut Results) -> anyhow::Result<()> {
-        let mut running: Option<(&PlannedPoint, Target)> = None;
+        let mut running: Option<(&PlannedPoint, Target, Option<Room>)> = None;
         for (index, planned) in self.points.iter().enumerate() {
             // Points that need the same brokers share them.
-            let mut target = match running.take() {
-                Some((before, target)) if planned.needs_same_brokers(before) => target,
+            let (mut target, room) = match running.take() {
+                Some((before, target, room)) if planned.needs_same_brokers(before) => {
+                    if let (Some(room), Some(folder)) = (room, target.folder()) {
+                        room.wait_for_half(folder);
+                    }
+                    (target, room)
+                }
                 other => {
-                    if let Some((_, target)) = other {
+                    if let Some((_, target, _)) = other {
                         target.stop()?;
                     }
-                    system.start(planned)?
+                    let target = system.start(planned)?;
+                    let room = target.folder().and_then(|folder| Room::of(folder).ok());
+                    (target, room)
                 }
             };
             self.seconds_left -= seconds(planned);
@@ -93,9 +101,9 @@ impl Plan<'_> {
             };
             self.measure_point(&mut target, planned, round, place, results)?;
             target.check()?;
-            running = Some((planned, target));
+            running = Some((planned, target, room));
         }
-        running.map_or(Ok(()), |(_, target)| target.stop())
+        running.map_or(Ok(()), |(_, target, _)| target.stop())
     }
 
     fn measure_point(
@@ -161,7 +169,9 @@ impl Plan<'_> {
         };
         let load = Load::prepare(target.bootstrap(), &planned.workload, &run, options)?;
         let _live = LiveView::start(load.shared().clone(), place);
-        let clock = load.shared().clock;
+        let shared = load.shared().clone();
+        let _room = target.folder().map(|folder| RoomWatch::start(folder.to_owned(), move |why| shared.cut_short(why)));
+        let clock = load.shared().clock.clone();
         let began = clock.instant_of(clock.measured_from_ns);
         let is_over = &meter.is_over.clone();
         std::thread::scope(|scope| {

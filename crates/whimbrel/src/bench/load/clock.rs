@@ -1,20 +1,41 @@
 //! The time of one load: nanoseconds since it began, on the clock that all its threads share (CLOCK_MONOTONIC).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// When a load began, when its measured part begins and ends. All `ns` count from the beginning.
-#[derive(Debug, Clone, Copy)]
+/// When a load began, when its measured part begins and ends. All `ns` count from the beginning. Clones share one end.
+#[derive(Debug, Clone)]
 pub struct Clock {
     began: Instant,
     pub measured_from_ns: u64,
-    pub end_ns: u64,
+    end_ns: Arc<AtomicU64>,
+    planned_end_ns: u64,
 }
 
 impl Clock {
     /// `began` may lie ahead, so that all threads are there when it comes.
     pub fn new(began: Instant, warmup: Duration, measured: Duration) -> Self {
         let measured_from_ns = nanos(warmup);
-        Self { began, measured_from_ns, end_ns: measured_from_ns + nanos(measured) }
+        let planned_end_ns = measured_from_ns + nanos(measured);
+        Self { began, measured_from_ns, end_ns: Arc::new(planned_end_ns.into()), planned_end_ns }
+    }
+
+    /// When the measured part ends, as far as is known.
+    #[inline]
+    pub fn end_ns(&self) -> u64 {
+        self.end_ns.load(Ordering::Relaxed)
+    }
+
+    /// Ends the load now, if it has not ended before.
+    pub fn cut_short(&self) {
+        // Not at 0: what is due before the end is asked for.
+        self.end_ns.fetch_min(self.now().max(1), Ordering::Relaxed);
+    }
+
+    /// Whether it ends before its time.
+    pub fn is_cut_short(&self) -> bool {
+        self.end_ns() < self.planned_end_ns
     }
 
     /// 0 before the beginning.
@@ -29,7 +50,7 @@ impl Clock {
 
     #[inline]
     pub fn is_measured(&self, ns: u64) -> bool {
-        (self.measured_from_ns..self.end_ns).contains(&ns)
+        (self.measured_from_ns..self.end_ns()).contains(&ns)
     }
 
     /// Milliseconds since the measured part began, negative in the warm-up.
@@ -38,8 +59,9 @@ impl Clock {
         (signed(ns) - signed(self.measured_from_ns)).div_euclid(1_000_000)
     }
 
+    /// 0 if it was cut short before that part.
     pub fn measured_seconds(&self) -> f64 {
-        (self.end_ns - self.measured_from_ns) as f64 / 1e9
+        self.end_ns().saturating_sub(self.measured_from_ns) as f64 / 1e9
     }
 }
 
@@ -113,5 +135,35 @@ mod tests {
         assert_eq!((clock.at_ms(0), clock.at_ms(3_000_000_000)), (-3000, 0));
         assert!(!clock.is_measured(2_999_999_999) && clock.is_measured(3_000_000_000));
         assert!(!clock.is_measured(13_000_000_000));
+    }
+
+    #[test]
+    fn a_load_is_cut_short_once_and_for_all_who_share_its_clock() {
+        let began = Instant::now().checked_sub(Duration::from_secs(5)).unwrap();
+        let clock = Clock::new(began, Duration::from_secs(3), Duration::from_secs(10));
+        let shared = clock.clone();
+        assert!(!shared.is_cut_short());
+        clock.cut_short();
+        let end_ns = shared.end_ns();
+        assert!((5_000_000_000..13_000_000_000).contains(&end_ns) && shared.is_cut_short());
+        assert!((2.0..10.0).contains(&shared.measured_seconds()) && !shared.is_measured(end_ns));
+        shared.cut_short();
+        assert_eq!(clock.end_ns(), end_ns, "later cuts change nothing");
+    }
+
+    #[test]
+    fn a_load_that_is_cut_short_in_its_warm_up_measured_nothing() {
+        let clock = Clock::new(Instant::now(), Duration::from_secs(3), Duration::from_secs(10));
+        clock.cut_short();
+        assert_eq!(clock.measured_seconds(), 0.0);
+        assert!(!clock.is_measured(3_000_000_000));
+    }
+
+    #[test]
+    fn a_load_that_has_ended_is_not_cut_short() {
+        let began = Instant::now().checked_sub(Duration::from_secs(5)).unwrap();
+        let clock = Clock::new(began, Duration::from_secs(1), Duration::from_secs(2));
+        clock.cut_short();
+        assert!(!clock.is_cut_short());
     }
 }

@@ -111,7 +111,7 @@ impl Consumer {
     /// The kernel refuses to wait, or what is read was not written by the load.
     pub fn run(mut self) -> anyhow::Result<Consumed> {
         wake_precisely();
-        let clock = self.shared.clock;
+        let clock = self.shared.clock.clone();
         // It may begin long after the load did, where what nobody consumed is read back.
         self.last_arrival_ns = clock.now();
         let is_complete = loop {

@@ -27,4 +27,4 @@ pub use batch::{NAME_BYTES, PRODUCERS_MAX};
 pub use payload::Pool;
 pub use run::{Bounds, Load, LoadOptions, LoadResult};
 pub use shared::Shared;
-pub use topics::Topics;
+pub use topics::{DELETE_DELAY_MS, Topics};

@@ -126,7 +126,7 @@ impl Producer {
     /// The kernel refuses to wait, or a codec fails.
     pub fn run(mut self) -> anyhow::Result<Produced> {
         wake_precisely();
-        let clock = self.shared.clock;
+        let clock = self.shared.clock.clone();
         loop {
             let now = clock.now();
             self.measure.look(&clock, now, self.handed_over);
@@ -134,7 +134,7 @@ impl Producer {
             self.hand_over(now)?;
             self.ripen(now);
             self.sending.send(&mut self.partitions, now)?;
-            if clock.end_ns <= now && self.is_finished(now) {
+            if clock.end_ns() <= now && self.is_finished(now) {
                 break;
             }
             let wait = self.next_turn(now).saturating_sub(clock.now());
@@ -153,7 +153,7 @@ impl Producer {
     }
 
     fn is_finished(&self, now: u64) -> bool {
-        let gives_up = self.shared.clock.end_ns + DRAIN_NS <= now || self.shared.is_over.load(Ordering::Relaxed);
+        let gives_up = self.shared.clock.end_ns() + DRAIN_NS <= now || self.shared.is_over.load(Ordering::Relaxed);
         self.sending.buffered == 0 && !self.hands_over(now) || gives_up
     }
 
@@ -169,19 +169,21 @@ impl Producer {
     /// Whether records are still to be handed over. What was due before the end is so after it too, for a while: left
     /// out, the latest of all records would be missing where the system is behind.
     fn hands_over(&self, now: u64) -> bool {
-        let clock = self.shared.clock;
+        let clock = &self.shared.clock;
         match &self.plan.schedule {
-            Some(schedule) if clock.end_ns <= now => {
-                now < clock.end_ns + BACKLOG_NS && self.handed_over < schedule.due(clock.end_ns - 1)
+            Some(schedule) if clock.end_ns() <= now => {
+                !clock.is_cut_short()
+                    && now < clock.end_ns() + BACKLOG_NS
+                    && self.handed_over < schedule.due(clock.end_ns() - 1)
             }
-            _ => now < clock.end_ns,
+            _ => now < clock.end_ns(),
         }
     }
 
     /// Records that were due and never handed over count as late as they are by now.
     fn give_up_backlog(&mut self) {
         let Some(schedule) = &self.plan.schedule else { return };
-        let left = schedule.due(self.shared.clock.end_ns - 1).saturating_sub(self.handed_over);
+        let left = schedule.due(self.shared.clock.end_ns() - 1).saturating_sub(self.handed_over);
         if left == 0 {
             return;
         }
@@ -200,7 +202,7 @@ impl Producer {
         }
         match self.plan.schedule {
             Some(schedule) => {
-                let due = schedule.due(now.min(self.shared.clock.end_ns - 1));
+                let due = schedule.due(now.min(self.shared.clock.end_ns() - 1));
                 self.note_lateness(&schedule, due, now);
                 while self.handed_over < due && self.sending.buffered < BUFFER_BYTES_MAX {
                     let left = u32::try_from(due - self.handed_over).unwrap_or(u32::MAX);
@@ -315,7 +317,7 @@ impl Producer {
 
     /// Batches that have lingered may be sent; at the end all of them.
     fn ripen(&mut self, now: u64) {
-        let is_over = self.shared.clock.end_ns <= now;
+        let is_over = self.shared.clock.end_ns() <= now;
         while let Some((_, index)) = self.lingering.pop_front_if(|(ripe_ns, _)| is_over || *ripe_ns <= now) {
             // It may have become full before, and been sent.
             if self.partitions[index].is_open() {
@@ -347,7 +349,7 @@ impl Measure {
         if self.begin.is_none() && clock.measured_from_ns <= now {
             self.begin = Some((thread_cpu(), records));
         }
-        if self.end.is_none() && clock.end_ns <= now {
+        if self.end.is_none() && clock.end_ns() <= now {
             self.end = Some((thread_cpu(), records));
         }
     }

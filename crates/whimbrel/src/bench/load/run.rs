@@ -32,6 +32,8 @@ use crate::bench::workload::{Codec, Workload};
 const LEAD: Duration = Duration::from_millis(200);
 /// What each thread adds to that.
 const LEAD_PER_THREAD: Duration = Duration::from_micros(500);
+/// How late it is noticed that a load is cut short.
+const CUT_LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// Records are made, sent and taken on these.
 const STACK_BYTES: usize = 512 * 1024;
 /// The load says more about itself than about the system from here on.
@@ -87,15 +89,16 @@ impl Load {
         let lead = LEAD + LEAD_PER_THREAD * u32::try_from(threads).unwrap_or(u32::MAX);
         let (warmup, measured) = (seconds(workload.warmup_seconds), seconds(workload.seconds));
         let clock = Clock::new(Instant::now() + lead, warmup, measured);
+        let uptime = options.has_uptime.then(|| uptime_recorder(&clock, &topics));
         let shared = Arc::new(Shared {
             workload: workload.clone(),
-            topics: topics.clone(),
-            clock,
+            topics,
+            clock: clock.clone(),
             leaders,
             recording: Recording::new(clock, threads),
             errors: Default::default(),
             live: Live::default(),
-            uptime: options.has_uptime.then(|| uptime_recorder(&clock, &topics)),
+            uptime,
             versions,
             is_over: AtomicBool::new(false),
         });
@@ -120,7 +123,7 @@ impl Load {
             spawn("bench-produce", move || producer.run())
         });
         let producers = producers.collect::<anyhow::Result<Vec<_>>>()?;
-        let clock = self.shared.clock;
+        let clock = self.shared.clock.clone();
         let cpu = self.measure_cpu(&clock, bounds);
         let produced = producers.into_iter().map(join).collect::<anyhow::Result<Vec<_>>>();
         if produced.is_err() {
@@ -147,25 +150,33 @@ impl Load {
             generator: generator(&produced, cpu, &workload, clock.measured_seconds()),
             verification,
             errors: self.shared.errors.take(),
-            uptime: self.shared.uptime.as_ref().map(|uptime| uptime.finish(clock.instant_of(clock.end_ns))),
+            uptime: self.shared.uptime.as_ref().map(|uptime| uptime.finish(clock.instant_of(clock.end_ns()))),
         };
         Ok(LoadResult { found, ack_latency, end_to_end_latency })
     }
 
     /// Waits for the end of the measured part and returns what CPU this process used in it.
     fn measure_cpu(&self, clock: &Clock, bounds: &mut impl Bounds) -> Duration {
-        self.sleep_until(clock.instant_of(clock.measured_from_ns));
+        self.wait_until(clock, || clock.measured_from_ns);
         bounds.begins();
         let before = process_cpu();
-        self.sleep_until(clock.instant_of(clock.end_ns));
+        self.wait_until(clock, || clock.end_ns());
         let used = process_cpu().saturating_sub(before);
         bounds.ends();
         used
     }
 
-    fn sleep_until(&self, at: Instant) {
-        // A timer needs its runtime from the start.
-        self.runtime.block_on(async { tokio::time::sleep_until(at.into()).await });
+    /// Returns at `ns`, which may come nearer meanwhile, or at the end of the load.
+    fn wait_until(&self, clock: &Clock, ns: impl Fn() -> u64) {
+        loop {
+            let (now, at) = (clock.now(), ns().min(clock.end_ns()));
+            if at <= now {
+                return;
+            }
+            let at = clock.instant_of(at).min(Instant::now() + CUT_LOOK_INTERVAL);
+            // A timer needs its runtime from the start.
+            self.runtime.block_on(async { tokio::time::sleep_until(at.into()).await });
+        }
     }
 
     fn start_groups(&self, groups: usize, members: usize, is_measured: bool) -> anyhow::Result<Vec<Vec<Member>>> {

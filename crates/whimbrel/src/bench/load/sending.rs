@@ -339,7 +339,7 @@ impl Sending {
 
     /// Batches that are ripe by then may be sent: after the end all of them.
     fn ripe_by(&self, now: u64) -> u64 {
-        if self.shared.clock.end_ns <= now { u64::MAX } else { now }
+        if self.shared.clock.end_ns() <= now { u64::MAX } else { now }
     }
 
     /// A batch was not stored: it is sent again where that may help.

@@ -60,6 +60,14 @@ impl Shared {
         self.workload.record_bytes + key_bytes
     }
 
+    /// Ends the load before its time, which `why` is told of.
+    pub fn cut_short(&self, why: &str) {
+        self.clock.cut_short();
+        if self.clock.is_cut_short() {
+            self.error(0, format!("ended after {:.1} s: {why}", self.clock.end_ns() as f64 / 1e9));
+        }
+    }
+
     /// An error that a client met: it counts, whether what failed is repeated or not.
     pub fn error(&self, client: usize, text: String) {
         *self.errors.0.lock().unwrap_or_else(PoisonError::into_inner).entry(text).or_default() += 1;

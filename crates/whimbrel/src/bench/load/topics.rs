@@ -15,7 +15,7 @@ use crate::bench::workload::Workload;
 /// How long a cluster has until all partitions have leaders.
 const READY_WAIT: Duration = Duration::from_secs(120);
 /// How long brokers keep the files of a deleted topic; a minute unless they are told otherwise.
-const DELETE_DELAY_MS: u32 = 1000;
+pub const DELETE_DELAY_MS: u32 = 1000;
 const READY_PAUSE: Duration = Duration::from_millis(20);
 
 /// Topics with as many partitions each. A partition's index is `topic × partitions + partition`.

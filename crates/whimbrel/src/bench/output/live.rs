@@ -51,8 +51,8 @@ impl Drop for LiveView {
 }
 
 fn show(shared: &Shared, place: &Place, is_over: &AtomicBool) {
-    let clock = shared.clock;
-    let bar = ProgressBar::with_draw_target(Some(clock.end_ns / 1_000_000), ProgressDrawTarget::stderr());
+    let clock = &shared.clock;
+    let bar = ProgressBar::with_draw_target(Some(clock.end_ns() / 1_000_000), ProgressDrawTarget::stderr());
     if let Ok(style) = ProgressStyle::with_template("{prefix} {wide_bar} {msg}") {
         bar.set_style(style);
     }
@@ -60,7 +60,7 @@ fn show(shared: &Shared, place: &Place, is_over: &AtomicBool) {
     let mut before = (Instant::now(), 0, 0);
     while !is_over.load(Ordering::Relaxed) {
         let now = clock.now();
-        bar.set_position(now.min(clock.end_ns) / 1_000_000);
+        bar.set_position(now.min(clock.end_ns()) / 1_000_000);
         let (acknowledged, consumed) =
             (shared.live.acknowledged.load(Ordering::Relaxed), shared.live.consumed.load(Ordering::Relaxed));
         let seconds = before.0.elapsed().as_secs_f64().max(f64::MIN_POSITIVE);
@@ -69,12 +69,12 @@ fn show(shared: &Shared, place: &Place, is_over: &AtomicBool) {
         before = (Instant::now(), acknowledged, consumed);
         let phase = if now < clock.measured_from_ns {
             "warm-up"
-        } else if now < clock.end_ns {
+        } else if now < clock.end_ns() {
             "measured"
         } else {
             "checked"
         };
-        let left = Duration::from_nanos(clock.end_ns.saturating_sub(now)).as_secs_f64() + place.seconds_behind;
+        let left = Duration::from_nanos(clock.end_ns().saturating_sub(now)).as_secs_f64() + place.seconds_behind;
         let errors = match shared.live.errors.load(Ordering::Relaxed) {
             0 => String::new(),
             errors => format!(", {errors} errors"),

@@ -15,6 +15,7 @@ use super::network::Network;
 use super::server::{Recipe, Serves, Site};
 use super::spec::{Coordination, Kind, TargetSpec};
 use crate::UsageError;
+use crate::bench::load::DELETE_DELAY_MS;
 use crate::local_servers::replication;
 
 /// Any will do: 16 bytes in base64.
@@ -241,6 +242,9 @@ impl Planner<'_> {
         let own = [
             ("listeners", listeners.to_owned()),
             ("log.dirs", self.broker_folder(id).join("data").display().to_string()),
+            // Points follow each other, and data directories in memory are small: what a deleted topic leaves is kept for a
+            // minute otherwise. (Kafka looks at the topic's own setting for segments alone.)
+            ("log.segment.delete.delay.ms", DELETE_DELAY_MS.to_string()),
             // Groups do not wait for members that do not come.
             ("group.initial.rebalance.delay.ms", "0".to_owned()),
         ];

@@ -19,6 +19,7 @@ mod spec;
 mod tests;
 
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -138,6 +139,11 @@ impl Target {
     /// `host:port` of each broker, separated by commas.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
+    }
+
+    /// Where the data and logs of what was started are; none if the cluster is somebody else's.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_ref().map(Folder::path)
     }
 
     /// What is measured, but for the client.

@@ -9,7 +9,9 @@ use std::time::Instant;
 use super::*;
 use crate::bench::cost::CostMeter;
 use crate::bench::faults::{self, FaultPlan};
+use crate::bench::load::{Bounds, Load, LoadOptions};
 use crate::bench::result::Fault;
+use crate::bench::workload::Workload;
 
 /// The binary, which Cargo builds beside these tests for those that drive it from outside.
 fn binary() -> PathBuf {
@@ -202,6 +204,36 @@ fn only_what_the_bench_started_is_harmed() {
     assert_eq!((attached.system().brokers, attached.processes()[0].1), (1, std::process::id()));
     assert!(refused(&attached, "kill broker 1 at 0s").contains("only what it started itself"));
     assert!(Target::attach(target.bootstrap(), &[u32::MAX]).is_err());
+}
+
+#[test]
+fn a_load_that_is_cut_short_ends_at_once_and_is_read_back() {
+    struct NothingToDo;
+    impl Bounds for NothingToDo {
+        fn begins(&mut self) {}
+        fn ends(&mut self) {}
+    }
+    let data = tempfile::tempdir().unwrap();
+    let target = Target::start(&spec(Kind::Whimbrel, data.path())).unwrap();
+    let planned = Workload { rate: Some(5_000), warmup_seconds: 0.0, seconds: 3_600.0, ..Workload::default() };
+    let options = LoadOptions { is_verified: true, has_uptime: false };
+    let load = Load::prepare(target.bootstrap(), &planned, "cut", options).unwrap();
+    let shared = load.shared().clone();
+    let cutting = std::thread::spawn(move || {
+        while shared.live.consumed.load(Ordering::Relaxed) < 1_000 {
+            pause(LOOK_INTERVAL);
+        }
+        shared.cut_short("for a reason");
+    });
+    let found = load.run(&mut NothingToDo).unwrap().found;
+    cutting.join().unwrap();
+    assert!((0.1..600.0).contains(&found.seconds), "{}", found.seconds);
+    let told = found.errors.keys().any(|error| error.starts_with("ended after") && error.ends_with("for a reason"));
+    assert!(told, "{:?}", found.errors);
+    let verified = &found.verification;
+    assert!(verified.is_complete && 1_000 <= verified.acknowledged && verified.read == verified.acknowledged);
+    let rate = found.produced.records_per_s;
+    assert!(1_000.0 < rate, "of the seconds that there were, not of those that were planned: {rate}");
 }
 
 #[test]
