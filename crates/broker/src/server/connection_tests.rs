@@ -1,4 +1,6 @@
+use std::cell::Cell;
 use std::io::Write;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
@@ -48,6 +50,38 @@ fn a_read_without_budget_ends_the_turn_and_is_repeated() {
     });
     let read = is_done.recv_timeout(Duration::from_secs(30)).expect("the worker is stuck");
     assert_eq!(read.expect("a read").as_deref(), Some(&b"abc"[..]));
+}
+
+/// Whose requests are never at an end must let the worker look at the sockets of others again and again.
+#[test]
+fn a_turn_that_is_long_ends_before_others_are_kept_waiting() {
+    const STEPS: usize = 100 * TURN_REQUESTS_MAX;
+    for of_one in [Turn { bytes: 0, requests: 1 }, Turn { bytes: TURN_BYTES_MAX / TURN_REQUESTS_MAX, requests: 0 }] {
+        let runtime = super::super::workers::runtime().expect("a runtime");
+        let seen = runtime.block_on(async {
+            let (mut stream, mut client) = connected().await;
+            let steps = Rc::new(Cell::new(0));
+            let counted = steps.clone();
+            let never_at_an_end = tokio::task::spawn_local(async move {
+                let mut turn = Turn::default();
+                for _ in 0..STEPS {
+                    counted.set(counted.get() + 1);
+                    turn.bytes += of_one.bytes;
+                    turn.requests += of_one.requests;
+                    turn.end().await;
+                }
+            });
+            let other = tokio::task::spawn_local(async move {
+                client.write_all(b"a request").await.expect("written");
+                stream.read_u8().await.expect("heard");
+                steps.get()
+            });
+            let seen = other.await.expect("no panic");
+            never_at_an_end.await.expect("no panic");
+            seen
+        });
+        assert!(seen < STEPS / 2, "the other was heard after {seen} of {STEPS} steps");
+    }
 }
 
 struct Lent {

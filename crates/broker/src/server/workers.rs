@@ -6,13 +6,18 @@
 
 use std::future::Future;
 use std::io;
+use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
 
+use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc;
-use tokio::task::LocalSet;
 
 /// Threads of one worker's own pool for reads that miss the page cache and other calls that block.
 const BLOCKING_THREADS_MAX: usize = 8;
+
+/// Turns of tasks between two looks at the sockets and the timers. Each may take half a millisecond, and what waits for the
+/// flusher is woken again and again: with tokio's 61 the others would wait for long.
+const EVENT_INTERVAL: u32 = 8;
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -31,20 +36,19 @@ impl Workers {
     pub fn start(count: usize) -> io::Result<Self> {
         let mut workers = Self { inboxes: Vec::new(), threads: Vec::new() };
         for index in 0..count.max(1) {
-            let runtime = tokio::runtime::Builder::new_current_thread()
-                .enable_all()
-                .max_blocking_threads(BLOCKING_THREADS_MAX)
-                .build()?;
             // Unbounded, but it carries one job per accepted connection, and those are bounded by `max.connections`.
-            let (inbox, mut jobs) = mpsc::unbounded_channel::<Job>();
+            let (inbox, jobs) = mpsc::unbounded_channel::<Job>();
+            let (started, is_started) = sync_channel(1);
             let thread = std::thread::Builder::new().name(format!("worker-{index}")).spawn(move || {
-                LocalSet::new().block_on(&runtime, async move {
-                    while let Some(job) = jobs.recv().await {
-                        job();
-                    }
-                });
-                runtime.shutdown_background();
+                // It stays on the thread that makes it. Somebody waits to hear of that.
+                let runtime = match runtime() {
+                    Ok(runtime) => runtime,
+                    Err(error) => return drop(started.send(Err(error))),
+                };
+                drop(started.send(Ok(())));
+                work(runtime, jobs);
             })?;
+            is_started.recv().unwrap_or_else(|_| Err(io::Error::other("a worker thread ended at its start")))?;
             workers.inboxes.push(inbox);
             workers.threads.push(thread);
         }
@@ -73,4 +77,22 @@ impl Workers {
             }
         }
     }
+}
+
+pub(super) fn runtime() -> io::Result<LocalRuntime> {
+    Builder::new_current_thread()
+        .enable_all()
+        .event_interval(EVENT_INTERVAL)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build_local(LocalOptions::default())
+}
+
+/// Takes jobs until the workers are dropped.
+fn work(runtime: LocalRuntime, mut jobs: mpsc::UnboundedReceiver<Job>) {
+    runtime.block_on(async move {
+        while let Some(job) = jobs.recv().await {
+            job();
+        }
+    });
+    runtime.shutdown_background();
 }
