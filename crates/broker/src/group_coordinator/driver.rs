@@ -176,12 +176,9 @@ pub(super) fn append(shard: &Shard, batch: &Bytes) -> Result<Appended, ErrorCode
         .partition
         .append(batch, RequiredAcks::All, AppendOrigin::Coordinator, now_ms)
         .map_err(|error| error.error_code())?;
-    Ok(Appended {
-        partition: shard.partition.clone(),
-        first: info.first_offset,
-        end: info.last_offset + 1,
-        epoch: info.leader_epoch,
-    })
+    let end = info.last_offset + 1;
+    shard.partition.request_flush(end);
+    Ok(Appended { partition: shard.partition.clone(), first: info.first_offset, end, epoch: info.leader_epoch })
 }
 
 /// Names or metadata that do not fit into a record, or more of them than into a batch.

@@ -279,6 +279,9 @@ fn append_all(context: &RequestContext, request: ProduceRequest) -> Appended {
             partition_responses: results,
         });
     }
+    for pending in &appended.pending {
+        pending.replica.request_flush(pending.end);
+    }
     appended
 }
 

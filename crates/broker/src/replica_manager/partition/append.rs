@@ -22,7 +22,8 @@ pub enum RequiredAcks {
 
 impl Partition {
     /// Appends as the leader. The records are in the log when this returns; they are committed when
-    /// [`Partition::is_committed`] says so for the offset after the last one.
+    /// [`Partition::is_committed`] says so for the offset after the last one. With `acks=all` somebody has to ask for the
+    /// flush that this may need: [`Partition::request_flush`].
     ///
     /// # Errors
     /// This replica does not lead, too few replicas are in sync, or the log refuses the records.
@@ -40,16 +41,20 @@ impl Partition {
         }
         let info = self.log.append_as_leader(records, LeaderAppend { leader_epoch, origin, now_ms })?;
         self.advance_high_watermark(&replica);
-        let flush = acks == RequiredAcks::All && self.flushes_before_ack(&replica);
         drop(replica);
         // Followers that wait at the log's end are answered at once. The fence is for those that register now: either
         // they are seen here, or they see the new end.
         fence(Ordering::SeqCst);
         self.watches.reached(Event::LogEnd, info.last_offset + 1);
-        if flush && self.log.flushed_offset() <= info.last_offset {
+        Ok(info)
+    }
+
+    /// Asks for the flush without which what is below `end` is not committed, if there is one. To be called when all of a
+    /// request is appended: the flusher is woken once then, and takes all of it in one round.
+    pub fn request_flush(&self, end: Offset) {
+        if self.flushes_before_ack(&self.replica.read()) && self.log.flushed_offset() < end {
             self.log.request_flush();
         }
-        Ok(info)
     }
 
     /// Whether everything below `end`, appended in `epoch`, is committed as an `acks=all` answer promises.
