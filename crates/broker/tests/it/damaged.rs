@@ -150,13 +150,16 @@ fn the_last_copy_is_left_alone_until_its_topic_is_deleted() {
     cluster.stop_node(3);
     std::fs::remove_file(cluster.dir(3).join(".kafka_cleanshutdown")).unwrap();
     let bytes = cluster.segment(3, &topic);
+    let before = eventually("nobody leads", || {
+        let told = cluster.metadata(1, &topic).topics[0].partitions[0].clone();
+        (told.leader_id == -1).then_some(told)
+    });
     cluster.start_node(3);
-    // Before the controller has heard of the damage it would elect, or delete, as on any broker that starts.
+    // Until the controller has heard of the damage it elects, or deletes, as on any broker that starts; that it has elected
+    // is seen from the leader epoch.
     let state = eventually("the damage is known", || {
-        let told = cluster.metadata(1, &topic);
-        let partition = told.topics[0].partitions[0].clone();
-        let is_up = told.brokers.iter().any(|broker| broker.node_id == 3);
-        (is_up && partition.offline_replicas == [3]).then_some(partition)
+        let told = cluster.metadata(1, &topic).topics[0].partitions[0].clone();
+        (before.leader_epoch < told.leader_epoch && told.offline_replicas == [3]).then_some(told)
     });
     assert_eq!((state.leader_id, state.isr_nodes), (-1, vec![3]));
     assert!(cluster.segment(3, &topic) == bytes && set_aside(&cluster, 3, &topic).is_empty());
