@@ -10,15 +10,13 @@ pub struct Clock {
     began: Instant,
     pub measured_from_ns: u64,
     end_ns: Arc<AtomicU64>,
-    planned_end_ns: u64,
 }
 
 impl Clock {
     /// `began` may lie ahead, so that all threads are there when it comes.
     pub fn new(began: Instant, warmup: Duration, measured: Duration) -> Self {
         let measured_from_ns = nanos(warmup);
-        let planned_end_ns = measured_from_ns + nanos(measured);
-        Self { began, measured_from_ns, end_ns: Arc::new(planned_end_ns.into()), planned_end_ns }
+        Self { began, measured_from_ns, end_ns: Arc::new((measured_from_ns + nanos(measured)).into()) }
     }
 
     /// When the measured part ends, as far as is known.
@@ -27,15 +25,10 @@ impl Clock {
         self.end_ns.load(Ordering::Relaxed)
     }
 
-    /// Ends the load now, if it has not ended before.
+    /// Ends the measured part now, if it has not ended before.
     pub fn cut_short(&self) {
         // Not at 0: what is due before the end is asked for.
         self.end_ns.fetch_min(self.now().max(1), Ordering::Relaxed);
-    }
-
-    /// Whether it ends before its time.
-    pub fn is_cut_short(&self) -> bool {
-        self.end_ns() < self.planned_end_ns
     }
 
     /// 0 before the beginning.
@@ -142,10 +135,9 @@ mod tests {
         let began = Instant::now().checked_sub(Duration::from_secs(5)).unwrap();
         let clock = Clock::new(began, Duration::from_secs(3), Duration::from_secs(10));
         let shared = clock.clone();
-        assert!(!shared.is_cut_short());
         clock.cut_short();
         let end_ns = shared.end_ns();
-        assert!((5_000_000_000..13_000_000_000).contains(&end_ns) && shared.is_cut_short());
+        assert!((5_000_000_000..13_000_000_000).contains(&end_ns));
         assert!((2.0..10.0).contains(&shared.measured_seconds()) && !shared.is_measured(end_ns));
         shared.cut_short();
         assert_eq!(clock.end_ns(), end_ns, "later cuts change nothing");
@@ -160,10 +152,10 @@ mod tests {
     }
 
     #[test]
-    fn a_load_that_has_ended_is_not_cut_short() {
+    fn what_has_ended_is_not_cut_short() {
         let began = Instant::now().checked_sub(Duration::from_secs(5)).unwrap();
         let clock = Clock::new(began, Duration::from_secs(1), Duration::from_secs(2));
         clock.cut_short();
-        assert!(!clock.is_cut_short());
+        assert_eq!(clock.end_ns(), 3_000_000_000);
     }
 }

@@ -172,7 +172,7 @@ impl Producer {
         let clock = &self.shared.clock;
         match &self.plan.schedule {
             Some(schedule) if clock.end_ns() <= now => {
-                !clock.is_cut_short()
+                !self.shared.is_cut_short.load(Ordering::Relaxed)
                     && now < clock.end_ns() + BACKLOG_NS
                     && self.handed_over < schedule.due(clock.end_ns() - 1)
             }

@@ -100,6 +100,7 @@ impl Load {
             live: Live::default(),
             uptime,
             versions,
+            is_cut_short: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         });
         Ok(Self { runtime, cluster, shared, producers, ends: Arc::new(OnceLock::new()), options })

@@ -25,6 +25,8 @@ pub struct Shared {
     pub uptime: Option<Arc<UptimeRecorder>>,
     /// The versions in which every broker understands Produce and Fetch.
     pub versions: Versions,
+    /// Nothing more is handed over, also of what was due before the end.
+    pub is_cut_short: AtomicBool,
     /// Nothing more is sent; set early when the load is given up.
     pub is_over: AtomicBool,
 }
@@ -62,10 +64,9 @@ impl Shared {
 
     /// Ends the load before its time, which `why` is told of.
     pub fn cut_short(&self, why: &str) {
+        self.is_cut_short.store(true, Ordering::Relaxed);
         self.clock.cut_short();
-        if self.clock.is_cut_short() {
-            self.error(0, format!("ended after {:.1} s: {why}", self.clock.end_ns() as f64 / 1e9));
-        }
+        self.error(0, format!("ended after {:.1} s: {why}", self.clock.now() as f64 / 1e9));
     }
 
     /// An error that a client met: it counts, whether what failed is repeated or not.
