@@ -1,16 +1,23 @@
 //! `whimbrel topic`.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde::Serialize;
 use whimbrel_client::admin::{self, ConfigResource, ConfigSource, NewTopic};
 use whimbrel_client::{Cluster, Metadata, PartitionMetadata, TopicMetadata};
 use whimbrel_model::ErrorCode;
+use whimbrel_wire::MetadataRequest;
+use whimbrel_wire::metadata::MetadataRequestTopic;
 
 use crate::UsageError;
 use crate::args::key_value;
 use crate::output::{Column, Output, ids, or_dash};
+
+/// How long it is waited for brokers to hear of a new topic, and between two looks.
+const KNOWN_WAIT: Duration = Duration::from_secs(5);
+const KNOWN_PAUSE: Duration = Duration::from_millis(10);
 
 #[derive(Debug, Args)]
 pub struct TopicArgs {
@@ -142,6 +149,9 @@ async fn create(
         }
         created => {
             let created = created?;
+            if !validate_only {
+                wait_until_known(name, cluster).await;
+            }
             let (partitions, replication_factor) = (created.partitions, created.replication_factor);
             let numbers = partitions.map(|count| format!(", {count} partitions")).unwrap_or_default();
             let verb = if validate_only { "could be created" } else { "created" };
@@ -150,6 +160,23 @@ async fn create(
         }
     }
     Ok(())
+}
+
+/// Until every broker tells of the topic: the controller is the first to know of it, and who asks another one next would be
+/// told that there is none. It is created all the same if one of them does not answer.
+async fn wait_until_known(name: &str, cluster: &Cluster) {
+    let topic = MetadataRequestTopic { name: Some(name.into()), ..MetadataRequestTopic::default() };
+    let request =
+        MetadataRequest { topics: Some(vec![topic]), allow_auto_topic_creation: false, ..MetadataRequest::default() };
+    let is_unknown = |code: i16| ErrorCode::from_code(code) == ErrorCode::UnknownTopicOrPartition;
+    let known = async {
+        while let Ok(answers) = cluster.ask_all(&request).await
+            && answers.iter().flat_map(|(_, response)| &response.topics).any(|topic| is_unknown(topic.error_code))
+        {
+            tokio::time::sleep(KNOWN_PAUSE).await;
+        }
+    };
+    let _in_time = tokio::time::timeout(KNOWN_WAIT, known).await;
 }
 
 #[derive(Serialize)]
