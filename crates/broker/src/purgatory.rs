@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use smallvec::SmallVec;
 use tokio::sync::Notify;
 use whimbrel_model::Offset;
 
@@ -63,6 +64,19 @@ struct Watch {
     waiter: Arc<Waiter>,
 }
 
+/// Those who are to be woken: when this is dropped, with no lock held, and once for all that a request does. Waking may be
+/// a system call, after which the one who was woken runs at once on another core.
+#[derive(Debug, Default)]
+pub struct Wakes(SmallVec<[Arc<Waiter>; 8]>);
+
+impl Drop for Wakes {
+    fn drop(&mut self) {
+        for waiter in &self.0 {
+            waiter.woken.notify_one();
+        }
+    }
+}
+
 /// Something that can be waited for.
 pub trait Watched {
     fn watches(&self) -> &WatchList;
@@ -88,25 +102,22 @@ impl WatchList {
         Registration { owner: owner.clone(), waiter: waiter.clone(), event }
     }
 
-    /// Wakes those that wait for `event` to reach `at` or less.
-    pub fn reached(&self, event: Event, at: Offset) {
+    /// Notes those that wait for `event` to reach `at` or less.
+    pub fn reached(&self, event: Event, at: Offset, wakes: &mut Wakes) {
         // SeqCst on both sides: either the mover sees the registration here, or the registered one sees the move when
         // it looks again.
         if self.count.load(Ordering::SeqCst) == 0 {
             return;
         }
-        for watch in self.watches.lock().iter() {
-            if watch.event == event && watch.target <= at {
-                watch.waiter.woken.notify_one();
-            }
-        }
+        let watches = self.watches.lock();
+        let meant = watches.iter().filter(|watch| watch.event == event && watch.target <= at);
+        wakes.0.extend(meant.map(|watch| watch.waiter.clone()));
     }
 
     /// Wakes all, since the partition changed its leader, went offline or was truncated.
     pub fn changed(&self) {
-        for watch in self.watches.lock().iter() {
-            watch.waiter.woken.notify_one();
-        }
+        let mut wakes = Wakes::default();
+        wakes.0.extend(self.watches.lock().iter().map(|watch| watch.waiter.clone()));
     }
 
     /// Registrations now.
@@ -152,9 +163,12 @@ mod tests {
         let (near, far) = (Waiter::new(), Waiter::new());
         let near_watch = WatchList::register(&partition, &near, Event::HighWatermark, Offset(5));
         let _far_watch = WatchList::register(&partition, &far, Event::HighWatermark, Offset(9));
-        partition.0.reached(Event::Flushed, Offset(100));
-        partition.0.reached(Event::HighWatermark, Offset(5));
         let limit = Duration::from_secs(1);
+        let mut wakes = Wakes::default();
+        partition.0.reached(Event::Flushed, Offset(100), &mut wakes);
+        partition.0.reached(Event::HighWatermark, Offset(5), &mut wakes);
+        assert!(!near.woken_within(limit).await, "not before the request is done");
+        drop(wakes);
         assert!(near.woken_within(limit).await);
         assert!(!far.woken_within(limit).await);
         drop(near_watch);

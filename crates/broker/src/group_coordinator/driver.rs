@@ -15,7 +15,7 @@ use super::records::WriteRecordError;
 use super::shard::{GroupCell, GroupInner, Shard};
 use super::{GroupCoordinator, errors, records};
 use crate::handlers::ToErrorCode;
-use crate::purgatory::{Event, Waiter};
+use crate::purgatory::{Event, Waiter, Wakes};
 use crate::replica_manager::{Partition, RequiredAcks};
 
 /// Records that are in the log and not yet known to be committed.
@@ -172,9 +172,10 @@ impl GroupCoordinator {
 /// The code of Produce for the same failure.
 pub(super) fn append(shard: &Shard, batch: &Bytes) -> Result<Appended, ErrorCode> {
     let now_ms = crate::time::wall_clock_ms();
+    let mut wakes = Wakes::default();
     let info = shard
         .partition
-        .append(batch, RequiredAcks::All, AppendOrigin::Coordinator, now_ms)
+        .append(batch, RequiredAcks::All, AppendOrigin::Coordinator, now_ms, &mut wakes)
         .map_err(|error| error.error_code())?;
     let end = info.last_offset + 1;
     shard.partition.request_flush(end);

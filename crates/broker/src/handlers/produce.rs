@@ -21,7 +21,7 @@ use super::errors::{ToErrorCode, current_leader, leader_hint};
 use super::handover::{Handover, is_idempotent};
 use super::{Answer, RequestContext, RequestError, reply};
 use crate::Broker;
-use crate::purgatory::{Event, Waiter};
+use crate::purgatory::{Event, Waiter, Wakes};
 use crate::replica_manager::{AppendError, Partition, PartitionError, Registration, RequiredAcks};
 use crate::time;
 
@@ -239,6 +239,8 @@ fn append_all(context: &RequestContext, request: ProduceRequest) -> Appended {
         passed_on: Vec::new(),
         is_refused: false,
     };
+    // One fetch is to find what one request brought.
+    let mut wakes = Wakes::default();
     let now_ms = time::wall_clock_ms();
     let has_transactional_id = request.transactional_id.is_some();
     for topic in request.topic_data {
@@ -248,7 +250,7 @@ fn append_all(context: &RequestContext, request: ProduceRequest) -> Appended {
         for (index, data) in topic.partition_data.into_iter().enumerate() {
             let number = data.index;
             let handover = target.handover(&data);
-            let result = match target.append(context, data, has_transactional_id, now_ms) {
+            let result = match target.append(context, data, has_transactional_id, now_ms, &mut wakes) {
                 Ok((result, committing)) => {
                     appended.pending.extend(committing.map(|(replica, end, epoch)| Pending {
                         topic: topic_index,
@@ -347,6 +349,7 @@ impl<'a> Target<'a> {
         data: PartitionProduceData,
         has_transactional_id: bool,
         now_ms: i64,
+        wakes: &mut Wakes,
     ) -> Result<(PartitionProduceResponse, Option<Committing>), Refused> {
         let broker = self.context.broker();
         let name = self.name.as_ref().map_err(|code| Refused::new(*code))?;
@@ -370,7 +373,7 @@ impl<'a> Target<'a> {
         }
         let partition = partition.map_err(|error| Refused::new(error.error_code()))?;
         let info = partition
-            .append(&records, acks, AppendOrigin::Client, now_ms)
+            .append(&records, acks, AppendOrigin::Client, now_ms, wakes)
             .map_err(|error| not_led_for_sure(broker, refusal(&error, &partition)))?;
         if !info.is_duplicate {
             broker.metrics.appended((info.last_offset - info.first_offset + 1) as u64, info.bytes);

@@ -8,6 +8,7 @@ use std::future::Future;
 use std::io;
 use std::sync::mpsc::sync_channel;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};
 use tokio::sync::mpsc;
@@ -18,6 +19,10 @@ const BLOCKING_THREADS_MAX: usize = 8;
 /// Turns of tasks between two looks at the sockets and the timers. Each may take half a millisecond, and what waits for the
 /// flusher is woken again and again: with tokio's 61 the others would wait for long.
 const EVENT_INTERVAL: u32 = 8;
+
+/// A timer that goes off before the next one which the runtime knows of costs a system call, by which the runtime wakes
+/// itself. A fetch has such a timer each time it waits; where something goes off this often, it has not.
+const HEARTBEAT: Duration = Duration::from_millis(250);
 
 type Job = Box<dyn FnOnce() + Send>;
 
@@ -90,6 +95,11 @@ pub(super) fn runtime() -> io::Result<LocalRuntime> {
 /// Takes jobs until the workers are dropped.
 fn work(runtime: LocalRuntime, mut jobs: mpsc::UnboundedReceiver<Job>) {
     runtime.block_on(async move {
+        tokio::task::spawn_local(async {
+            loop {
+                tokio::time::sleep(HEARTBEAT).await;
+            }
+        });
         while let Some(job) = jobs.recv().await {
             job();
         }

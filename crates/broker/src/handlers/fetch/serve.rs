@@ -13,7 +13,7 @@ use super::super::errors::ToErrorCode;
 use super::FetchedBy;
 use super::preferred::Preference;
 use crate::Broker;
-use crate::purgatory::{Event, Waiter};
+use crate::purgatory::{Event, Waiter, Wakes};
 use crate::replica_manager::{
     FetchRead, FollowerReads, Isolation, Offsets, Partition, ReadableBy, Registration, ReplicaManager, Side,
 };
@@ -164,6 +164,7 @@ impl Fetcher {
     /// For a replica: lets each leader know how far it is. What is returned is what keeps a partition from being read.
     fn take_followers_in(&self) -> Vec<Option<Found>> {
         let FetchedBy::Replica(follower, incarnation) = self.fetched_by else { return Vec::new() };
+        let mut wakes = Wakes::default();
         let taken = self.partitions.iter().map(|(wanted, partition)| {
             let partition = partition.as_ref().ok()?;
             let params = &wanted.params;
@@ -175,7 +176,7 @@ impl Fetcher {
                 last_fetched: params.last_fetched_epoch,
                 log_start: Offset(params.fetcher_log_start),
             };
-            match partition.follower_reads(&reads) {
+            match partition.follower_reads(&reads, &mut wakes) {
                 Ok(None) => None,
                 Ok(Some((epoch, end_offset))) => {
                     let offsets = partition.offsets(Isolation::ReadCommitted);
@@ -216,6 +217,10 @@ impl Fetcher {
                     return false;
                 }
                 if !is_replica {
+                    // Mostly it is enough by now, and nobody has to register again to see that.
+                    if self.is_worth_reading() {
+                        return true;
+                    }
                     break;
                 }
             }

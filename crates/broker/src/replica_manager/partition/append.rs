@@ -8,7 +8,7 @@ use whimbrel_state::partition::{Leader, Replica};
 use whimbrel_storage::{AppendInfo, AppendOrigin, LeaderAppend};
 
 use super::Partition;
-use crate::purgatory::Event;
+use crate::purgatory::{Event, Wakes};
 use crate::replica_manager::errors::AppendError;
 
 /// Who has to have a record before its append is answered (`acks`).
@@ -23,7 +23,8 @@ pub enum RequiredAcks {
 impl Partition {
     /// Appends as the leader. The records are in the log when this returns; they are committed when
     /// [`Partition::is_committed`] says so for the offset after the last one. With `acks=all` somebody has to ask for the
-    /// flush that this may need: [`Partition::request_flush`].
+    /// flush that this may need: [`Partition::request_flush`]. Who waits for the records finds those of all partitions of a
+    /// request if `wakes` lives until all are appended.
     ///
     /// # Errors
     /// This replica does not lead, too few replicas are in sync, or the log refuses the records.
@@ -33,6 +34,7 @@ impl Partition {
         acks: RequiredAcks,
         origin: AppendOrigin,
         now_ms: i64,
+        wakes: &mut Wakes,
     ) -> Result<AppendInfo, AppendError> {
         let replica = self.replica.read();
         let leader_epoch = replica.check_leader(None)?;
@@ -40,12 +42,11 @@ impl Partition {
             self.check_min_isr(&replica)?;
         }
         let info = self.log.append_as_leader(records, LeaderAppend { leader_epoch, origin, now_ms })?;
-        self.advance_high_watermark(&replica);
+        self.advance_high_watermark(&replica, wakes);
         drop(replica);
-        // Followers that wait at the log's end are answered at once. The fence is for those that register now: either
-        // they are seen here, or they see the new end.
+        // The fence is for followers that register now: either they are seen here, or they see the new end.
         fence(Ordering::SeqCst);
-        self.watches.reached(Event::LogEnd, info.last_offset + 1);
+        self.watches.reached(Event::LogEnd, info.last_offset + 1, wakes);
         Ok(info)
     }
 
@@ -78,10 +79,11 @@ impl Partition {
 
     /// Called by the flusher: everything below `to` is on disk.
     pub fn flushed(&self, to: Offset) {
+        let mut wakes = Wakes::default();
         if self.flushes_each_message() {
-            self.advance_high_watermark(&self.replica.read());
+            self.advance_high_watermark(&self.replica.read(), &mut wakes);
         }
-        self.watches.reached(Event::Flushed, to);
+        self.watches.reached(Event::Flushed, to, &mut wakes);
     }
 
     fn check_min_isr(&self, replica: &Replica) -> Result<(), AppendError> {

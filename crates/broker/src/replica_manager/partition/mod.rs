@@ -21,7 +21,7 @@ pub use standing::{IsrChanges, Standing};
 
 use crate::config::TopicConfig;
 use crate::metadata_cache::MetadataCache;
-use crate::purgatory::{self, Event, Waiter, WatchList, Watched};
+use crate::purgatory::{self, Event, Waiter, Wakes, WatchList, Watched};
 use crate::replica_manager::throttle::{Side, Throttles};
 use crate::time;
 
@@ -88,6 +88,7 @@ impl Partition {
     /// # Errors
     /// The leader epoch cannot be recorded; the replica then does not serve.
     pub fn assign(&self, assignment: &Assignment) -> Result<Assigned, storage::StorageError> {
+        let mut wakes = Wakes::default();
         let mut replica = self.replica.write();
         if assignment.leader_epoch <= replica.leader_epoch() {
             return Ok(Assigned::Stale);
@@ -97,7 +98,7 @@ impl Partition {
             self.log.assign_epoch_start(assignment.leader_epoch, log_end)?;
         }
         let assigned = replica.assign(time::monotonic_ms(), assignment, log_end);
-        self.advance_high_watermark(&replica);
+        self.advance_high_watermark(&replica, &mut wakes);
         drop(replica);
         self.watches.changed();
         Ok(assigned)
@@ -162,7 +163,8 @@ impl Partition {
         self.config.store(config);
         self.log.set_config(log);
         // A topic that no longer flushes each message commits at once what waited for that.
-        self.advance_high_watermark(&self.replica.read());
+        let mut wakes = Wakes::default();
+        self.advance_high_watermark(&self.replica.read(), &mut wakes);
     }
 
     /// Whether the topic wants this replica to be copied no faster than the throttled rate.
@@ -202,14 +204,14 @@ impl Partition {
     }
 
     /// Moves the high watermark to where this leader and its followers allow.
-    fn advance_high_watermark(&self, replica: &Replica) {
+    fn advance_high_watermark(&self, replica: &Replica, wakes: &mut Wakes) {
         let Some(leader) = replica.lead() else { return };
         // Where each message is flushed, a replica counts only what it has flushed.
         let counted = if self.flushes_each_message() { self.log.flushed_offset() } else { self.log.log_end_offset() };
         if let Some(to) = self.with_limits(|limits| leader.high_watermark(limits, counted))
             && self.log.advance_high_watermark(to)
         {
-            self.watches.reached(Event::HighWatermark, to);
+            self.watches.reached(Event::HighWatermark, to, wakes);
         }
     }
 }

@@ -11,7 +11,7 @@ use whimbrel_state::partition::{Altered, CommittedState, FollowerFetch, Leadersh
 use whimbrel_storage::{AppendError, StorageError};
 
 use super::{IsrProposal, Partition};
-use crate::purgatory::Event;
+use crate::purgatory::{Event, Wakes};
 use crate::replica_manager::errors::ReadError;
 use crate::time;
 
@@ -76,7 +76,11 @@ impl Partition {
     /// # Errors
     /// This replica does not lead in the epoch that the follower knows, the offset is outside the log, or the follower
     /// is an earlier incarnation of its broker.
-    pub fn follower_reads(self: &Arc<Self>, reads: &FollowerReads) -> Result<Option<(LeaderEpoch, Offset)>, ReadError> {
+    pub fn follower_reads(
+        self: &Arc<Self>,
+        reads: &FollowerReads,
+        wakes: &mut Wakes,
+    ) -> Result<Option<(LeaderEpoch, Offset)>, ReadError> {
         let mut replica = self.replica.write();
         replica.check_leader(reads.known_epoch)?;
         if let Some(last_fetched) = reads.last_fetched
@@ -101,12 +105,12 @@ impl Partition {
             None => Ok(None),
         };
         let proposal = taken?;
-        self.advance_high_watermark(&replica);
+        self.advance_high_watermark(&replica, wakes);
         let low_watermark = (!self.watches.is_empty()).then(|| self.low_watermark_of(&replica)).flatten();
         drop(replica);
         self.propose(proposal);
         if let Some(low_watermark) = low_watermark {
-            self.watches.reached(Event::LowWatermark, low_watermark);
+            self.watches.reached(Event::LowWatermark, low_watermark, wakes);
         }
         Ok(None)
     }
@@ -162,6 +166,7 @@ impl Partition {
 
     /// Takes the controller's answer to a proposal in. Returns the proposal if it is to be sent again.
     pub fn altered(self: &Arc<Self>, ticket: u64, outcome: Result<&CommittedState, ErrorCode>) -> Option<Proposal> {
+        let mut wakes = Wakes::default();
         let mut replica = self.replica.write();
         let leader = replica.lead_mut()?;
         let before = leader.isr().len();
@@ -184,7 +189,7 @@ impl Partition {
             Altered::Again(proposal) => Some(proposal),
             Altered::Ignored => None,
         };
-        self.advance_high_watermark(&replica);
+        self.advance_high_watermark(&replica, &mut wakes);
         drop(replica);
         // Who waits for a commit also hears that too few are in sync.
         self.watches.changed();
@@ -216,7 +221,7 @@ impl Partition {
         }
         drop(replica);
         if moved {
-            self.watches.reached(Event::HighWatermark, high_watermark);
+            self.watches.reached(Event::HighWatermark, high_watermark, &mut Wakes::default());
         }
         Ok(followed)
     }
