@@ -4,14 +4,17 @@
 //! passed. Whoever moves the partition wakes only those whose offset is reached. The waiting task holds its own deadline
 //! on the runtime's timer wheel; a partition has neither timer nor task, and an empty list costs one word and a lock.
 
+use std::cell::LazyCell;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use smallvec::SmallVec;
 use tokio::sync::Notify;
 use whimbrel_model::Offset;
+
+use crate::server::current_worker;
 
 /// What a waiter wants to see moved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,6 +33,10 @@ pub enum Event {
 #[derive(Debug, Default)]
 pub struct Waiter {
     woken: Notify,
+    /// The worker that did it last, plus one; 0 for another thread.
+    by: AtomicUsize,
+    /// Bytes that have to come before it is worth waking. May be too few, never too many.
+    missing_bytes: AtomicI64,
 }
 
 impl Waiter {
@@ -40,6 +47,28 @@ impl Waiter {
     /// Returns when woken since the last call, or when `deadline` has passed (`false`).
     pub async fn woken_before(&self, deadline: tokio::time::Instant) -> bool {
         tokio::time::timeout_at(deadline, self.woken.notified()).await.is_ok()
+    }
+
+    /// What grows by less than `bytes` in all need not wake it. To be called before it is registered.
+    pub fn wants(&self, bytes: u64) {
+        self.missing_bytes.store(i64::try_from(bytes).unwrap_or(i64::MAX), Ordering::SeqCst);
+    }
+
+    /// So many of the bytes that it wants are there. Said of bytes that wake-ups have counted too, it is woken too early,
+    /// which does no harm.
+    pub fn found(&self, bytes: u64) {
+        self.comes(bytes);
+    }
+
+    /// Whether this is the last that it wants.
+    fn comes(&self, bytes: u64) -> bool {
+        let bytes = i64::try_from(bytes).unwrap_or(i64::MAX);
+        self.missing_bytes.fetch_sub(bytes, Ordering::SeqCst) <= bytes
+    }
+
+    /// The worker that woke it last, if it was one.
+    pub fn woken_by(&self) -> Option<usize> {
+        self.by.load(Ordering::Relaxed).checked_sub(1)
     }
 
     /// As [`Waiter::woken_before`], counted from now.
@@ -71,7 +100,9 @@ pub struct Wakes(SmallVec<[Arc<Waiter>; 8]>);
 
 impl Drop for Wakes {
     fn drop(&mut self) {
+        let by = current_worker().map_or(0, |worker| worker + 1);
         for waiter in &self.0 {
+            waiter.by.store(by, Ordering::Relaxed);
             waiter.woken.notify_one();
         }
     }
@@ -111,6 +142,21 @@ impl WatchList {
         }
         let watches = self.watches.lock();
         let meant = watches.iter().filter(|watch| watch.event == event && watch.target <= at);
+        wakes.0.extend(meant.map(|watch| watch.waiter.clone()));
+    }
+
+    /// As [`WatchList::reached`], by something that brought `bytes` (only counted if it matters): those who want more than
+    /// one and do not have enough yet sleep on.
+    pub fn grown(&self, event: Event, at: Offset, bytes: impl FnOnce() -> u64, wakes: &mut Wakes) {
+        if self.count.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        let bytes = LazyCell::new(bytes);
+        let watches = self.watches.lock();
+        let meant = watches.iter().filter(|watch| {
+            let wants_one = || watch.waiter.missing_bytes.load(Ordering::SeqCst) <= 1;
+            watch.event == event && watch.target <= at && (wants_one() || watch.waiter.comes(*bytes))
+        });
         wakes.0.extend(meant.map(|watch| watch.waiter.clone()));
     }
 
@@ -175,5 +221,27 @@ mod tests {
         assert_eq!(partition.0.len(), 1);
         partition.0.changed();
         assert!(far.woken_within(limit).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_wants_many_bytes_sleeps_until_they_are_there() {
+        let partition = Arc::new(Partition(WatchList::default()));
+        let waiter = Waiter::new();
+        waiter.wants(100);
+        let _watch = WatchList::register(&partition, &waiter, Event::HighWatermark, Offset(5));
+        let grown = |at, bytes| partition.0.grown(Event::HighWatermark, Offset(at), || bytes, &mut Wakes::default());
+        let limit = Duration::from_secs(1);
+        grown(4, 1000);
+        grown(5, 60);
+        waiter.found(30);
+        assert!(!waiter.woken_within(limit).await);
+        grown(6, 10);
+        assert!(waiter.woken_within(limit).await);
+        waiter.wants(100);
+        partition.0.changed();
+        assert!(waiter.woken_within(limit).await, "whatever it wants, it has to hear of that");
+        waiter.wants(0);
+        partition.0.grown(Event::HighWatermark, Offset(5), || panic!("not counted"), &mut Wakes::default());
+        assert!(waiter.woken_within(limit).await);
     }
 }

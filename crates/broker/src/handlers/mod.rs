@@ -75,6 +75,7 @@ use whimbrel_wire::{
 };
 
 use crate::Broker;
+use crate::server::{MoveReason, Wakers};
 
 use error_codes::ErrorCodes;
 pub(crate) use errors::ToErrorCode;
@@ -87,11 +88,13 @@ pub struct ConnectionContext {
     pub peer: SocketAddr,
     /// Where this client's records are passed on while the broker hands over.
     handovers: handover::Handovers,
+    /// Who wakes it when it waits.
+    pub wakers: Wakers,
 }
 
 impl ConnectionContext {
     pub fn new(broker: Arc<Broker>, listener: Arc<str>, peer: SocketAddr) -> Self {
-        Self { broker, listener, peer, handovers: handover::Handovers::default() }
+        Self { broker, listener, peer, handovers: handover::Handovers::default(), wakers: Wakers::default() }
     }
 
     /// Called for each request that is done with.
@@ -105,6 +108,11 @@ impl ConnectionContext {
     fn count_errors(&self, api: ApiKey, answer: &impl ErrorCodes) {
         let metrics = &self.broker.metrics;
         answer.each_error(&mut |code| metrics.error_answered(metrics.api(api.code(), api.name()), code));
+    }
+
+    /// Called when it goes to another worker.
+    pub fn moved(&self, reason: MoveReason) {
+        self.broker.metrics.connection_moved(reason);
     }
 
     /// Called once when the connection has ended.

@@ -24,6 +24,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use whimbrel_model::ErrorCode;
 
+use crate::server::MoveReason;
+
 pub use cluster::{ClusterCounts, ClusterGauges};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -92,6 +94,7 @@ pub struct Metrics {
     connections: Family<ListenerLabel, Gauge>,
     connections_accepted: Family<ListenerLabel, Counter>,
     connections_refused: Family<ReasonLabel, Counter>,
+    connections_moved: Family<ReasonLabel, Counter>,
     topic_bytes_in: Counter,
     topic_bytes_out: Counter,
     topic_messages_in: Counter,
@@ -214,6 +217,7 @@ impl Metrics {
             connections: Family::default(),
             connections_accepted: Family::default(),
             connections_refused: Family::default(),
+            connections_moved: Family::default(),
             topic_bytes_in: Counter::default(),
             topic_bytes_out: Counter::default(),
             topic_messages_in: Counter::default(),
@@ -293,6 +297,15 @@ impl Metrics {
         self.connections_refused.get_or_create(&ReasonLabel { reason }).inc();
     }
 
+    /// A connection went to another worker.
+    pub fn connection_moved(&self, reason: MoveReason) {
+        let reason = match reason {
+            MoveReason::Together => "together",
+            MoveReason::Crowded => "crowded",
+        };
+        self.connections_moved.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
     /// Records were appended by producers.
     pub fn appended(&self, records: u64, bytes: u64) {
         self.topic_messages_in.inc_by(records);
@@ -338,6 +351,11 @@ impl Metrics {
             "connections_refused",
             "Connections closed for a limit or for what they sent",
             self.connections_refused.clone(),
+        );
+        registry.register(
+            "connections_moved",
+            "Connections that went to another worker thread",
+            self.connections_moved.clone(),
         );
         registry.register("topic_bytes_in", "Bytes of records from producers", self.topic_bytes_in.clone());
         registry.register("topic_bytes_out", "Bytes of records to consumers", self.topic_bytes_out.clone());

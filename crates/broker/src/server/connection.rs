@@ -1,6 +1,6 @@
 //! One client connection: frames in, answers out, in the order of the requests.
 //!
-//! One task serves one connection. Requests are handled one after the other, as in Kafka, with one exception that keeps
+//! One task serves one connection, on one worker; between two requests it may go to another. Requests are handled one after the other, as in Kafka, with one exception that keeps
 //! the order that a client can see: a Produce whose records are appended but not yet acknowledged (`acks=all`) does not
 //! hold up the Produce behind it. Both are appended in order, both answers leave in order, and one flush covers both.
 //!
@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 use std::fs::File;
 use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{Shutdown, TcpStream as StdStream};
 use std::os::unix::fs::FileExt;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -30,7 +30,9 @@ use whimbrel_model::{FileSlice, Piece};
 use whimbrel_wire::Frame;
 
 use super::frame::{FrameBuffer, FrameError};
-use super::limits::{RequestMemory, RequestMemoryPermit};
+use super::limits::{ConnectionPermit, RequestMemory, RequestMemoryPermit};
+use super::placement::Seat;
+use super::workers::Colleagues;
 use crate::gate::Gate;
 use crate::handlers::{self, Answer, ConnectionContext, RequestError};
 
@@ -91,6 +93,8 @@ struct Connection {
     /// Answers in the order of their requests.
     waiting: VecDeque<(Waiting, InFlight)>,
     turn: Turn,
+    seat: Seat,
+    colleagues: Colleagues,
 }
 
 /// What was done since the others had theirs.
@@ -118,6 +122,8 @@ enum End {
     Quiet,
     Frame(FrameError),
     Request(String),
+    /// It goes to another worker.
+    Moves(usize),
 }
 
 impl From<io::Error> for End {
@@ -136,22 +142,49 @@ impl From<FrameError> for End {
     }
 }
 
-/// Serves `stream` until either side ends it.
-pub async fn serve(stream: TcpStream, context: Arc<ConnectionContext>, settings: ConnectionSettings) {
-    let peer: SocketAddr = context.peer;
-    let frames = FrameBuffer::new(settings.frame_bytes_max);
-    let (waiting, turn) = (VecDeque::new(), Turn::default());
-    let mut connection = Connection { stream, frames, settings, context, waiting, turn };
-    let end = connection.run().await;
-    connection.context.closed();
-    match end {
-        End::Quiet => tracing::debug!(%peer, "connection closed"),
-        End::Frame(error) => {
-            tracing::warn!(%peer, listener = %connection.context.listener, "connection closed: {error}");
+/// A connection that is on no worker: accepted, or on its way from one to another.
+pub struct Moving {
+    stream: StdStream,
+    frames: FrameBuffer,
+    settings: ConnectionSettings,
+    context: Arc<ConnectionContext>,
+    seat: Seat,
+    /// It counts until it is closed.
+    permit: ConnectionPermit,
+}
+
+impl Moving {
+    pub fn new(
+        stream: StdStream,
+        context: Arc<ConnectionContext>,
+        settings: ConnectionSettings,
+        permit: ConnectionPermit,
+    ) -> Self {
+        let frames = FrameBuffer::new(settings.frame_bytes_max);
+        Self { stream, frames, settings, context, seat: Seat::default(), permit }
+    }
+
+    /// Serves it on the worker that this is called on, until either side ends it or it goes to another one.
+    pub async fn serve(self, colleagues: Colleagues) {
+        let Self { stream, frames, settings, context, seat, permit } = self;
+        let stream = match TcpStream::from_std(stream) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tracing::warn!("connection cannot be registered: {error}");
+                return context.closed();
+            }
+        };
+        let (waiting, turn) = (VecDeque::new(), Turn::default());
+        let mut connection = Connection { stream, frames, settings, context, waiting, turn, seat, colleagues };
+        let end = connection.run().await;
+        let (peer, listener) = (connection.context.peer, &connection.context.listener);
+        match end {
+            End::Quiet => tracing::debug!(%peer, "connection closed"),
+            End::Frame(error) => tracing::warn!(%peer, %listener, "connection closed: {error}"),
+            End::Request(error) => tracing::warn!(%peer, %listener, "connection closed: {error}"),
+            End::Moves(to) => return connection.move_to(to, permit),
         }
-        End::Request(error) => {
-            tracing::warn!(%peer, listener = %connection.context.listener, "connection closed: {error}");
-        }
+        connection.context.closed();
     }
 }
 
@@ -163,10 +196,41 @@ enum Next {
 impl Connection {
     async fn run(&mut self) -> End {
         loop {
+            if self.seat.is_time_to_think()
+                && let Some(to) = self.elsewhere()
+            {
+                return End::Moves(to);
+            }
             if let Err(end) = self.step().await {
                 return end;
             }
             self.turn.end().await;
+        }
+    }
+
+    /// The worker that this connection should go to. What waits for its answer stays where it is.
+    fn elsewhere(&mut self) -> Option<usize> {
+        if !self.waiting.is_empty() {
+            return None;
+        }
+        let shared = self.colleagues.upgrade()?;
+        let (to, reason) = self.seat.next(&shared.loads, &self.context.wakers)?;
+        self.context.moved(reason);
+        Some(to)
+    }
+
+    fn move_to(self, worker: usize, permit: ConnectionPermit) {
+        let Self { stream, frames, settings, context, seat, colleagues, .. } = self;
+        let Some(shared) = colleagues.upgrade() else { return context.closed() };
+        match stream.into_std() {
+            Ok(stream) => {
+                let moving = Moving { stream, frames, settings, context, seat, permit };
+                shared.spawn_on(worker, move || moving.serve(colleagues));
+            }
+            Err(error) => {
+                tracing::warn!(peer = %context.peer, "connection closed: it cannot be moved: {error}");
+                context.closed();
+            }
         }
     }
 
@@ -254,6 +318,7 @@ impl Connection {
             }
         };
         self.turn.bytes += written;
+        self.seat.served(request.frame_bytes + written);
         self.context.answered(request.api_key, request.received.elapsed(), request.frame_bytes, written);
         Ok(())
     }

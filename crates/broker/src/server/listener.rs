@@ -3,14 +3,13 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdListener, TcpStream as StdStream, ToSocketAddrs};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use super::connection::{self, ConnectionSettings};
+use super::connection::{ConnectionSettings, Moving};
 use super::limits::{ConnectionPermit, ConnectionQuota};
 use super::workers::Workers;
 use crate::config::{Endpoint, NetworkConfig};
@@ -119,7 +118,6 @@ pub struct Acceptor {
     pub workers: Arc<Workers>,
     pub quota: Arc<ConnectionQuota>,
     pub settings: ConnectionSettings,
-    pub next_worker: Arc<AtomicUsize>,
     pub metrics: Arc<Metrics>,
 }
 
@@ -166,15 +164,9 @@ impl Acceptor {
     }
 
     fn hand_over(&self, stream: StdStream, permit: ConnectionPermit, context: Arc<ConnectionContext>) {
-        let settings = self.settings.clone();
-        let worker = self.next_worker.fetch_add(1, Ordering::Relaxed);
-        self.workers.spawn_on(worker, move || async move {
-            let _counted_until_closed = permit;
-            match TcpStream::from_std(stream) {
-                Ok(stream) => connection::serve(stream, context, settings).await,
-                Err(error) => tracing::warn!("connection cannot be registered: {error}"),
-            }
-        });
+        let (settings, colleagues) = (self.settings.clone(), self.workers.colleagues());
+        let connection = Moving::new(stream, context, settings, permit);
+        self.workers.spawn(move || connection.serve(colleagues));
     }
 }
 

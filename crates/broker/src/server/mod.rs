@@ -4,9 +4,11 @@ mod connection;
 mod frame;
 mod limits;
 mod listener;
+mod placement;
 mod workers;
 
 pub use connection::ConnectionSettings;
 pub use limits::{ConnectionLimits, ConnectionQuota, RequestMemory};
 pub use listener::{Acceptor, BindError, Listening, SocketOptions, bind, check_bind};
+pub use placement::{MoveReason, Wakers, current_worker};
 pub use workers::Workers;

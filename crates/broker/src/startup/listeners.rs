@@ -6,7 +6,6 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
@@ -75,13 +74,12 @@ struct Plane {
     workers: Arc<Workers>,
     quota: Arc<ConnectionQuota>,
     memory: RequestMemory,
-    next_worker: Arc<AtomicUsize>,
 }
 
 impl Plane {
     fn start(threads: usize, quota: Arc<ConnectionQuota>, memory: RequestMemory) -> io::Result<Self> {
         let workers = Arc::new(Workers::start(threads)?);
-        Ok(Self { workers, quota, memory, next_worker: Arc::default() })
+        Ok(Self { workers, quota, memory })
     }
 }
 
@@ -122,7 +120,6 @@ impl Service {
             workers: plane.workers.clone(),
             quota: plane.quota.clone(),
             settings,
-            next_worker: plane.next_worker.clone(),
             metrics: broker.metrics.clone(),
         };
         let name: Arc<str> = listening.endpoint.listener.as_str().into();

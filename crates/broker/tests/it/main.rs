@@ -10,6 +10,7 @@ mod cluster;
 mod damaged;
 mod frames;
 mod listeners;
+mod placement;
 mod replication;
 mod scenarios;
 mod session;

@@ -131,6 +131,9 @@ pub struct WorkloadArgs {
     /// Requests that a producer has under way at one broker
     #[arg(long, value_delimiter = ',', value_name = "N,...")]
     in_flight: Vec<u64>,
+    /// A fetch waits until so much is there, for half a second at most
+    #[arg(long, value_delimiter = ',', value_name = "BYTES,...")]
+    fetch_min_bytes: Vec<u64>,
     /// "random", "compressible:RATIO" or "file:PATH"
     #[arg(long, value_delimiter = ',', value_parser = payload, value_name = "PAYLOAD,...")]
     payload: Vec<Payload>,
@@ -168,6 +171,7 @@ impl WorkloadArgs {
         put("linger_ms", list(&self.linger_ms));
         put("idempotent", list(&self.idempotent));
         put("in_flight", list(&self.in_flight));
+        put("fetch_min_bytes", list(&self.fetch_min_bytes));
         put("payload", list(&self.payload));
         put("keys", list(&self.keys));
         put("seconds", list(self.seconds.as_slice()));

@@ -26,7 +26,7 @@ use serde_json::{Map, Value, json};
 use super::args::{MAX, keys, payload};
 use super::disturbances::Disturbance;
 use super::faults::FaultPlan;
-use super::load::{NAME_BYTES, PRODUCERS_MAX};
+use super::load::{FETCH_BYTES_MAX, NAME_BYTES, PRODUCERS_MAX};
 use super::workload::{Acks, Workload};
 use crate::UsageError;
 
@@ -233,6 +233,9 @@ fn check(workload: &Workload) -> Result<(), UsageError> {
     }
     if workload.in_flight < 1 || workload.batch_bytes < 1 || workload.groups < 1 {
         return wrong("in_flight, batch_bytes and groups are 1 at least".into());
+    }
+    if !(1..=FETCH_BYTES_MAX as usize).contains(&workload.fetch_min_bytes) {
+        return wrong(format!("fetch_min_bytes is 1 to {FETCH_BYTES_MAX}"));
     }
     if workload.idempotent && (workload.acks != Acks::All || 5 < workload.in_flight) {
         return wrong("idempotence needs acks=all, and 5 requests in flight at most".into());

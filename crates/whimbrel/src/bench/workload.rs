@@ -28,6 +28,8 @@ pub struct Workload {
     pub linger_ms: f64,
     /// Produce requests that one producer has under way at one broker.
     pub in_flight: usize,
+    /// A fetch waits until so much is there, for half a second at most.
+    pub fetch_min_bytes: usize,
     pub payload: Payload,
     pub keys: Keys,
     /// Measured, after the warm-up.
@@ -55,6 +57,7 @@ impl Default for Workload {
             batch_bytes: 64 * 1024,
             linger_ms: 0.0,
             in_flight: 5,
+            fetch_min_bytes: 1,
             payload: Payload::Random,
             keys: Keys::None,
             seconds: 10.0,

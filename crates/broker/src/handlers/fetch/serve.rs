@@ -8,8 +8,8 @@ use whimbrel_model::{ErrorCode, LeaderEpoch, NodeId, Offset};
 use whimbrel_state::fetch_session::{FetchPartition, Outcome, SessionTopic};
 use whimbrel_wire::FetchRequest;
 
-use super::super::RequestContext;
 use super::super::errors::ToErrorCode;
+use super::super::{ConnectionContext, RequestContext};
 use super::FetchedBy;
 use super::preferred::Preference;
 use crate::Broker;
@@ -86,6 +86,7 @@ impl Served {
 /// One fetch while it is served.
 pub(super) struct Fetcher {
     partitions: Vec<(FetchPartition, Result<Arc<Partition>, ErrorCode>)>,
+    connection: Arc<ConnectionContext>,
     replicas: Arc<ReplicaManager>,
     fetched_by: FetchedBy,
     readable_by: ReadableBy,
@@ -116,6 +117,7 @@ impl Fetcher {
         let is_open = FOLLOWERS_READABLE_FROM <= context.version && !fetched_by.is_replica();
         Self {
             partitions,
+            connection: context.connection.clone(),
             replicas: broker.replicas.clone(),
             fetched_by,
             readable_by: if is_open { ReadableBy::AnyReplica } else { ReadableBy::Leader },
@@ -192,39 +194,48 @@ impl Fetcher {
     async fn wait_for_more(&self, waiter: &Arc<Waiter>, deadline: Instant) -> bool {
         let is_replica = self.fetched_by.is_replica();
         let mut deadline = deadline;
-        loop {
-            let mut watches: Vec<Registration> = Vec::with_capacity(self.partitions.len());
-            for (wanted, partition) in &self.partitions {
-                let Ok(partition) = partition else { continue };
-                // The end seen now, or the place to read at while that is further: whatever comes after it is news.
-                let seen = partition.offsets(self.isolation).upper().max(wanted.params.fetch_offset);
-                let event = if is_replica { Event::LogEnd } else { Event::HighWatermark };
-                watches.push(partition.watch(waiter, event, seen + 1));
-                if is_replica && 0 <= wanted.told_high_watermark {
-                    let news = Offset(wanted.told_high_watermark) + 1;
-                    watches.push(partition.watch(waiter, Event::HighWatermark, news));
-                }
-            }
-            // What moved since the read is seen here, what moves from now on wakes the waiter.
+        let mut missing = self.missing_bytes();
+        while missing != 0 {
+            waiter.wants(missing);
+            let _watches = self.watch(waiter);
             loop {
-                if self.is_worth_reading() {
+                // What moved since the last look is seen here, what moves from now on wakes the waiter.
+                let left = self.missing_bytes();
+                if left == 0 {
                     return true;
                 }
+                waiter.found(missing.saturating_sub(left));
                 if is_replica && self.has_watermark_to_tell() {
                     deadline = deadline.min(Instant::now() + WATERMARK_LINGER);
                 }
                 if !waiter.woken_before(deadline).await {
                     return false;
                 }
+                self.connection.wakers.woken_by(waiter.woken_by());
                 if !is_replica {
-                    // Mostly it is enough by now, and nobody has to register again to see that.
-                    if self.is_worth_reading() {
-                        return true;
-                    }
                     break;
                 }
             }
+            missing = self.missing_bytes();
         }
+        true
+    }
+
+    fn watch(&self, waiter: &Arc<Waiter>) -> Vec<Registration> {
+        let is_replica = self.fetched_by.is_replica();
+        let mut watches = Vec::with_capacity(self.partitions.len());
+        for (wanted, partition) in &self.partitions {
+            let Ok(partition) = partition else { continue };
+            // The end seen now, or the place to read at while that is further: whatever comes after it is news.
+            let seen = partition.offsets(self.isolation).upper().max(wanted.params.fetch_offset);
+            let event = if is_replica { Event::LogEnd } else { Event::HighWatermark };
+            watches.push(partition.watch(waiter, event, seen + 1));
+            if is_replica && 0 <= wanted.told_high_watermark {
+                let news = Offset(wanted.told_high_watermark) + 1;
+                watches.push(partition.watch(waiter, Event::HighWatermark, news));
+            }
+        }
+        watches
     }
 
     fn has_watermark_to_tell(&self) -> bool {
@@ -234,19 +245,20 @@ impl Fetcher {
         })
     }
 
-    fn is_worth_reading(&self) -> bool {
+    /// What has to come before reading is worth it; 0 if it is, or if there is something to be told.
+    fn missing_bytes(&self) -> u64 {
         let mut available = 0;
         for (wanted, partition) in &self.partitions {
-            let Ok(partition) = partition else { return true };
+            let Ok(partition) = partition else { return 0 };
             let params = &wanted.params;
             if partition.check_readable(params.current_leader_epoch, self.readable_by).is_err()
                 || partition.log.check_usable().is_err()
             {
-                return true;
+                return 0;
             }
             if partition.log.log_end_offset() < params.fetch_offset {
                 // The log was cut back below the fetcher: it has to be told.
-                return true;
+                return 0;
             }
             if self.is_held_back(partition) {
                 continue;
@@ -256,7 +268,7 @@ impl Fetcher {
             available += partition.log.bytes_between(params.fetch_offset, upper).min(limit);
         }
         // At least one byte, so that `min.bytes=0` with nothing there does not read in circles.
-        (self.bytes_min.max(1) as u64) <= available
+        (self.bytes_min.max(1) as u64).saturating_sub(available)
     }
 
     /// A throttled follower that is not in sync gets nothing while the rate is used up.

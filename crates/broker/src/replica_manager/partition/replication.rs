@@ -105,7 +105,7 @@ impl Partition {
             None => Ok(None),
         };
         let proposal = taken?;
-        self.advance_high_watermark(&replica, wakes);
+        self.advance_high_watermark(&replica, None, wakes);
         let low_watermark = (!self.watches.is_empty()).then(|| self.low_watermark_of(&replica)).flatten();
         drop(replica);
         self.propose(proposal);
@@ -189,7 +189,7 @@ impl Partition {
             Altered::Again(proposal) => Some(proposal),
             Altered::Ignored => None,
         };
-        self.advance_high_watermark(&replica, &mut wakes);
+        self.advance_high_watermark(&replica, None, &mut wakes);
         drop(replica);
         // Who waits for a commit also hears that too few are in sync.
         self.watches.changed();
@@ -214,6 +214,7 @@ impl Partition {
                 followed.waits_for_flush = self.flushes_each_message();
             }
         }
+        let before = self.log.high_watermark();
         let high_watermark = fetched.high_watermark.min(self.log.log_end_offset());
         let moved = self.log.advance_high_watermark(high_watermark);
         if self.log.log_start_offset() < fetched.log_start {
@@ -221,7 +222,8 @@ impl Partition {
         }
         drop(replica);
         if moved {
-            self.watches.reached(Event::HighWatermark, high_watermark, &mut Wakes::default());
+            let bytes = || self.log.bytes_between(before, high_watermark);
+            self.watches.grown(Event::HighWatermark, high_watermark, bytes, &mut Wakes::default());
         }
         Ok(followed)
     }

@@ -75,6 +75,8 @@ fn check(client: Client, planned: &PlannedPoint) -> Result<(), UsageError> {
         "keys"
     } else if workload.payload != Payload::Random {
         "another payload than random bytes"
+    } else if client == Client::Java && workload.fetch_min_bytes != 1 {
+        "fetches of a least size"
     } else if 1 < workload.groups {
         "more than one group"
     } else {

@@ -96,7 +96,8 @@ class Consumed:
         self.is_complete = True
 
     def run(self):
-        consumer = Consumer({"bootstrap.servers": task["bootstrap"], "group.id": task["topic"], "enable.auto.commit": False})
+        consumer = Consumer({"bootstrap.servers": task["bootstrap"], "group.id": task["topic"], "enable.auto.commit": False,
+                             "fetch.min.bytes": load["fetch_min_bytes"]})
         consumer.assign([TopicPartition(task["topic"], partition, 0) for partition in self.partitions])
         last = time.monotonic()
         while expected is None or sum(each.read for each in consumed) < expected:

@@ -22,7 +22,7 @@ use crate::bench::verify::Seen;
 
 /// Kafka's defaults: `fetch.max.wait.ms`, `fetch.max.bytes`, `max.partition.fetch.bytes`.
 const WAIT_MS_MAX: i32 = 500;
-const BYTES_MAX: i32 = 50 * 1024 * 1024;
+pub const BYTES_MAX: i32 = 50 * 1024 * 1024;
 const PARTITION_BYTES_MAX: i32 = 1024 * 1024;
 /// Before a partition is asked for again that could not be read.
 const RETRY_NS: u64 = 20_000_000;
@@ -246,7 +246,7 @@ impl Consumer {
         FetchRequest {
             replica_id: -1,
             max_wait_ms: WAIT_MS_MAX,
-            min_bytes: 1,
+            min_bytes: i32::try_from(self.shared.workload.fetch_min_bytes).unwrap_or(BYTES_MAX),
             max_bytes: BYTES_MAX,
             session_id: asked.id,
             session_epoch: asked.epoch,

@@ -24,6 +24,7 @@ mod shared;
 mod topics;
 
 pub use batch::{NAME_BYTES, PRODUCERS_MAX};
+pub use consumer::BYTES_MAX as FETCH_BYTES_MAX;
 pub use payload::Pool;
 pub use run::{Bounds, Load, LoadOptions, LoadResult};
 pub use shared::Shared;
