@@ -145,13 +145,13 @@ impl WatchList {
         wakes.0.extend(meant.map(|watch| watch.waiter.clone()));
     }
 
-    /// As [`WatchList::reached`], by something that brought `bytes` (only counted if it matters): those who want more than
-    /// one and do not have enough yet sleep on.
+    /// As [`WatchList::reached`], by something that brought `bytes` (only counted if it matters; 0 where that cannot be
+    /// told): those who want more than one and do not have enough yet sleep on.
     pub fn grown(&self, event: Event, at: Offset, bytes: impl FnOnce() -> u64, wakes: &mut Wakes) {
         if self.count.load(Ordering::SeqCst) == 0 {
             return;
         }
-        let bytes = LazyCell::new(bytes);
+        let bytes = LazyCell::new(|| Some(bytes()).filter(|bytes| *bytes != 0).unwrap_or(u64::MAX));
         let watches = self.watches.lock();
         let meant = watches.iter().filter(|watch| {
             let wants_one = || watch.waiter.missing_bytes.load(Ordering::SeqCst) <= 1;
@@ -240,6 +240,9 @@ mod tests {
         waiter.wants(100);
         partition.0.changed();
         assert!(waiter.woken_within(limit).await, "whatever it wants, it has to hear of that");
+        waiter.wants(100);
+        grown(5, 0);
+        assert!(waiter.woken_within(limit).await, "nobody knows how much that was");
         waiter.wants(0);
         partition.0.grown(Event::HighWatermark, Offset(5), || panic!("not counted"), &mut Wakes::default());
         assert!(waiter.woken_within(limit).await);

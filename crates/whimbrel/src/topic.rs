@@ -8,8 +8,6 @@ use serde::Serialize;
 use whimbrel_client::admin::{self, ConfigResource, ConfigSource, NewTopic};
 use whimbrel_client::{Cluster, Metadata, PartitionMetadata, TopicMetadata};
 use whimbrel_model::ErrorCode;
-use whimbrel_wire::MetadataRequest;
-use whimbrel_wire::metadata::MetadataRequestTopic;
 
 use crate::UsageError;
 use crate::args::key_value;
@@ -165,13 +163,12 @@ async fn create(
 /// Until every broker tells of the topic: the controller is the first to know of it, and who asks another one next would be
 /// told that there is none. It is created all the same if one of them does not answer.
 async fn wait_until_known(name: &str, cluster: &Cluster) {
-    let topic = MetadataRequestTopic { name: Some(name.into()), ..MetadataRequestTopic::default() };
-    let request =
-        MetadataRequest { topics: Some(vec![topic]), allow_auto_topic_creation: false, ..MetadataRequest::default() };
-    let is_unknown = |code: i16| ErrorCode::from_code(code) == ErrorCode::UnknownTopicOrPartition;
+    let is_unknown = |metadata: &Metadata| {
+        metadata.topic(name).is_err_and(|error| error.code() == Some(ErrorCode::UnknownTopicOrPartition))
+    };
     let known = async {
-        while let Ok(answers) = cluster.ask_all(&request).await
-            && answers.iter().flat_map(|(_, response)| &response.topics).any(|topic| is_unknown(topic.error_code))
+        while let Ok(told) = admin::told_by_all(cluster, &[name]).await
+            && told.iter().any(is_unknown)
         {
             tokio::time::sleep(KNOWN_PAUSE).await;
         }

@@ -1,8 +1,9 @@
 //! One client connection: frames in, answers out, in the order of the requests.
 //!
-//! One task serves one connection, on one worker; between two requests it may go to another. Requests are handled one after the other, as in Kafka, with one exception that keeps
-//! the order that a client can see: a Produce whose records are appended but not yet acknowledged (`acks=all`) does not
-//! hold up the Produce behind it. Both are appended in order, both answers leave in order, and one flush covers both.
+//! One task serves one connection, on one worker; between two requests it may go to another. Requests are handled one after
+//! the other, as in Kafka, with one exception that keeps the order that a client can see: a Produce whose records are
+//! appended but not yet acknowledged (`acks=all`) does not hold up the Produce behind it. Both are appended in order, both
+//! answers leave in order, and one flush covers both.
 //!
 //! A slow client holds only itself: its answers wait in its own task, and no more than [`WAITING_MAX`] of its requests
 //! are in flight.

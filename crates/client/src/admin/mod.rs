@@ -15,7 +15,7 @@ pub use partitions::{
     ElectionKind, PartitionName, PartitionOutcome, Reassigning, alter_reassignments, elect_leaders, eligible_leaders,
     list_reassignments,
 };
-pub use topics::{CreatedTopic, NewTopic, create_partitions, create_topic, delete_topic};
+pub use topics::{CreatedTopic, NewTopic, create_partitions, create_topic, delete_topic, told_by_all};
 
 use std::time::Duration;
 

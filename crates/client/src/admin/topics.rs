@@ -4,11 +4,12 @@ use whimbrel_model::ErrorCode;
 use whimbrel_wire::create_partitions::CreatePartitionsTopic;
 use whimbrel_wire::create_topics::{CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig};
 use whimbrel_wire::delete_topics::DeleteTopicState;
-use whimbrel_wire::{CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest};
+use whimbrel_wire::metadata::MetadataRequestTopic;
+use whimbrel_wire::{CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, MetadataRequest};
 
 use super::{CHANGE_TIMEOUT, CHANGE_TIMEOUT_MS};
 use crate::cluster::retry;
-use crate::{ClientError, Cluster};
+use crate::{ClientError, Cluster, Metadata};
 
 /// A topic to be created.
 #[derive(Debug, Clone, Default)]
@@ -28,6 +29,21 @@ pub struct NewTopic {
 pub struct CreatedTopic {
     pub partitions: Option<i32>,
     pub replication_factor: Option<i16>,
+}
+
+/// What each broker tells of `topics`. Brokers hear of a change one after the other.
+///
+/// # Errors
+/// One of them does not answer.
+pub async fn told_by_all(cluster: &Cluster, topics: &[&str]) -> Result<Vec<Metadata>, ClientError> {
+    let named = |name: &&str| MetadataRequestTopic { name: Some((*name).into()), ..MetadataRequestTopic::default() };
+    let request = MetadataRequest {
+        topics: Some(topics.iter().map(named).collect()),
+        allow_auto_topic_creation: false,
+        ..MetadataRequest::default()
+    };
+    let answers = cluster.ask_all(&request).await?;
+    Ok(answers.into_iter().map(|(_, response)| Metadata::from(response)).collect())
 }
 
 /// Creates a topic, or only checks whether it could be.

@@ -4,11 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
-use whimbrel_client::admin::{NewTopic, create_topic, delete_topic};
+use whimbrel_client::admin::{NewTopic, create_topic, delete_topic, told_by_all};
 use whimbrel_client::consumer::{OffsetQuery, list_offsets};
 use whimbrel_client::{Cluster, Metadata};
-use whimbrel_wire::metadata::MetadataRequestTopic;
-use whimbrel_wire::{MetadataRequest, Str};
+use whimbrel_wire::Str;
 
 use crate::bench::workload::Workload;
 
@@ -121,16 +120,8 @@ impl Topics {
     /// What is sent to one that does not know yet is refused; and if what follows is not, an idempotent producer can never
     /// send the first again.
     async fn are_known_to_all(&self, cluster: &Cluster) -> bool {
-        let named = |name: &Str| MetadataRequestTopic { name: Some(name.clone()), ..MetadataRequestTopic::default() };
-        let request = MetadataRequest {
-            topics: Some(self.names.iter().map(named).collect()),
-            allow_auto_topic_creation: false,
-            ..MetadataRequest::default()
-        };
-        let told = cluster
-            .ask_all(&request)
-            .await
-            .is_ok_and(|answers| answers.into_iter().all(|(_, response)| self.is_ready(&Metadata::from(response))));
+        let told = told_by_all(cluster, &self.names()).await;
+        let told = told.is_ok_and(|told| told.iter().all(|metadata| self.is_ready(metadata)));
         told && list_offsets(cluster, &self.ends(), false).await.is_ok()
     }
 
