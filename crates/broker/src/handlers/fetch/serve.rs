@@ -196,7 +196,8 @@ impl Fetcher {
         let mut deadline = deadline;
         let mut missing = self.missing_bytes();
         while missing != 0 {
-            waiter.wants(missing);
+            // The last stable offset may jump over what came long before: then each step has to be looked at.
+            waiter.wants(if self.isolation == Isolation::ReadCommitted { 1 } else { missing });
             let _watches = self.watch(waiter);
             loop {
                 // What moved since the last look is seen here, what moves from now on wakes the waiter.

@@ -42,7 +42,7 @@ impl Partition {
             self.check_min_isr(&replica)?;
         }
         let info = self.log.append_as_leader(records, LeaderAppend { leader_epoch, origin, now_ms })?;
-        self.advance_high_watermark(&replica, Some(info.bytes), wakes);
+        self.advance_high_watermark(&replica, wakes);
         drop(replica);
         // The fence is for followers that register now: either they are seen here, or they see the new end.
         fence(Ordering::SeqCst);
@@ -81,7 +81,7 @@ impl Partition {
     pub fn flushed(&self, to: Offset) {
         let mut wakes = Wakes::default();
         if self.flushes_each_message() {
-            self.advance_high_watermark(&self.replica.read(), None, &mut wakes);
+            self.advance_high_watermark(&self.replica.read(), &mut wakes);
         }
         self.watches.reached(Event::Flushed, to, &mut wakes);
     }

@@ -98,7 +98,7 @@ impl Partition {
             self.log.assign_epoch_start(assignment.leader_epoch, log_end)?;
         }
         let assigned = replica.assign(time::monotonic_ms(), assignment, log_end);
-        self.advance_high_watermark(&replica, None, &mut wakes);
+        self.advance_high_watermark(&replica, &mut wakes);
         drop(replica);
         self.watches.changed();
         Ok(assigned)
@@ -164,7 +164,7 @@ impl Partition {
         self.log.set_config(log);
         // A topic that no longer flushes each message commits at once what waited for that.
         let mut wakes = Wakes::default();
-        self.advance_high_watermark(&self.replica.read(), None, &mut wakes);
+        self.advance_high_watermark(&self.replica.read(), &mut wakes);
     }
 
     /// Whether the topic wants this replica to be copied no faster than the throttled rate.
@@ -203,8 +203,8 @@ impl Partition {
         })
     }
 
-    /// Moves the high watermark to where this leader and its followers allow: by `bytes`, if that is known.
-    fn advance_high_watermark(&self, replica: &Replica, bytes: Option<u64>, wakes: &mut Wakes) {
+    /// Moves the high watermark to where this leader and its followers allow.
+    fn advance_high_watermark(&self, replica: &Replica, wakes: &mut Wakes) {
         let Some(leader) = replica.lead() else { return };
         // Where each message is flushed, a replica counts only what it has flushed.
         let counted = if self.flushes_each_message() { self.log.flushed_offset() } else { self.log.log_end_offset() };
@@ -212,8 +212,7 @@ impl Partition {
         if let Some(to) = self.with_limits(|limits| leader.high_watermark(limits, counted))
             && self.log.advance_high_watermark(to)
         {
-            let bytes = || bytes.unwrap_or_else(|| self.log.bytes_between(before, to));
-            self.watches.grown(Event::HighWatermark, to, bytes, wakes);
+            self.watches.grown(Event::HighWatermark, to, || self.log.bytes_between(before, to), wakes);
         }
     }
 }

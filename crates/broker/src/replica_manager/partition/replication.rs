@@ -105,7 +105,7 @@ impl Partition {
             None => Ok(None),
         };
         let proposal = taken?;
-        self.advance_high_watermark(&replica, None, wakes);
+        self.advance_high_watermark(&replica, wakes);
         let low_watermark = (!self.watches.is_empty()).then(|| self.low_watermark_of(&replica)).flatten();
         drop(replica);
         self.propose(proposal);
@@ -189,7 +189,7 @@ impl Partition {
             Altered::Again(proposal) => Some(proposal),
             Altered::Ignored => None,
         };
-        self.advance_high_watermark(&replica, None, &mut wakes);
+        self.advance_high_watermark(&replica, &mut wakes);
         drop(replica);
         // Who waits for a commit also hears that too few are in sync.
         self.watches.changed();
