@@ -42,7 +42,7 @@ public final class JavaCheck {
         }
 
         void expect(EventType type, String path) throws InterruptedException {
-            WatchedEvent event = queue.poll(15, TimeUnit.SECONDS);
+            WatchedEvent event = queue.poll(30, TimeUnit.SECONDS);
             check(event != null && event.getType() == type && path.equals(event.getPath()), "event " + event);
         }
     }
@@ -155,18 +155,29 @@ public final class JavaCheck {
     static void sessions() throws Exception {
         ZooKeeper owner = connect();
         owner.create("/owned", null, OPEN, CreateMode.EPHEMERAL);
-        // A second client with the same session takes it over; the first comes back, and takes it over again.
-        CountDownLatch connected = new CountDownLatch(1);
-        ZooKeeper twin = new ZooKeeper(address, 10000, event -> connected.countDown(), owner.getSessionId(), owner.getSessionPasswd());
-        check(connected.await(15, TimeUnit.SECONDS), "not taken over");
-        check(twin.exists("/owned", false).getEphemeralOwner() == owner.getSessionId(), "owner");
         Events events = new Events();
         ZooKeeper watcher = connect();
         watcher.exists("/owned", events);
+        // A second client with the same session takes it over. The first comes back within a second, and takes it over again,
+        // and so forth: what either asks may lose its connection meanwhile.
+        CountDownLatch connected = new CountDownLatch(1);
+        ZooKeeper twin = new ZooKeeper(address, 10000, event -> connected.countDown(), owner.getSessionId(), owner.getSessionPasswd());
+        check(connected.await(15, TimeUnit.SECONDS), "not taken over");
+        Stat stat = null;
+        while (stat == null) {
+            try {
+                stat = twin.exists("/owned", false);
+                check(stat != null, "the node went with the connection");
+            } catch (KeeperException.ConnectionLossException taken) {
+                // The client connects again by itself, and what is asked meanwhile waits for that.
+            }
+        }
+        check(stat.getEphemeralOwner() == owner.getSessionId(), "owner");
+        // Whichever has the connection ends the session; if neither has it just then, the session expires.
         twin.close();
+        owner.close();
         events.expect(EventType.NodeDeleted, "/owned");
         watcher.close();
-        owner.close();
     }
 
     static void access() throws Exception {

@@ -5,6 +5,7 @@ after a request that cannot be decoded, Apache's server reads on; the keeper end
 """
 
 import contextlib
+import select
 import socket
 import struct
 import sys
@@ -13,21 +14,32 @@ import jute
 from jute import Closed, Session, boolean, buf, i32, i64
 
 QUIET_SECONDS = 0.3
+LAST_XID = 0x7ffffff0
 
 
-def outcome(connection):
-    """The frames that come, and how it ends."""
+def outcome(connection, in_session=True):
+    """The frames that come, and how it ends: "open" when one more request is answered, which comes after all that is still
+    due, however slow the server is. That one is sent when it is quiet, not at once: Apache's server may answer what it has
+    read before it ends a connection."""
     frames = []
-    connection.socket.settimeout(QUIET_SECONDS)
     try:
+        if in_session:
+            while select.select([connection.socket], [], [], QUIET_SECONDS)[0]:
+                frames.append(frame_of(connection))
+            connection.send(jute.EXISTS, buf("/") + boolean(False), LAST_XID)
         while True:
-            frame = connection.read_frame()
-            xid, zxid, error = struct.unpack(">iqi", frame[:16])
-            frames.append((xid, zxid > 0, error, len(frame)))
-    except Closed:
+            frame = frame_of(connection)
+            if frame[0] == LAST_XID:
+                return frames, "open"
+            frames.append(frame)
+    except (Closed, BrokenPipeError, ConnectionResetError):
         return frames, "ended"
-    except socket.timeout:
-        return frames, "open"
+
+
+def frame_of(connection):
+    frame = connection.read_frame()
+    xid, zxid, error = struct.unpack(">iqi", frame[:16])
+    return xid, zxid > 0, error, len(frame)
 
 
 def in_session(send):
@@ -45,7 +57,7 @@ def unconnected(data):
         session = Session.__new__(Session)
         session.socket = socket.create_connection(address, timeout=5)
         session.socket.sendall(data)
-        return outcome(session)
+        return outcome(session, in_session=False)
     return case
 
 

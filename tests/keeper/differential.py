@@ -59,8 +59,6 @@ class Side:
         if known:
             session.xid = old.xid
             self.sessions[name] = session
-        else:
-            del self.sessions[name]
         return known, session.timeout_ms
 
     def shown(self, value):
@@ -223,7 +221,10 @@ class Run:
         if r.random() < 0.7:
             code, body = self.write()
             self.each((other, code, body), lambda side: side.sessions[other].call(code, body))
-        self.each((name, "reopen", wrong), lambda side: side.reopen(name, wrong))
+        if wrong:
+            # It lives on: left alone it would expire in the middle of a long run, at each server at a moment of its own.
+            self.each((name, "wrong password"), lambda side: side.reopen(name, wrong))
+        self.each((name, "reopen"), lambda side: side.reopen(name))
         if wrong is None:
             paths = [[self.path() for _ in range(r.randrange(3))] for _ in range(5)]
             lists = b"".join(vector(each, buf) for each in paths)
