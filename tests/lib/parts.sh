@@ -43,6 +43,7 @@ need_whimbrel() {
     need_kafka_jars
     return
   fi
+  [[ -z ${WHIMBREL:-} ]] || return 0
   need_c_compiler
   cargo build --quiet --locked --profile "$profile" --package whimbrel
   WHIMBREL=${CARGO_TARGET_DIR:-$PWD/target}/${profile/#dev/debug}/whimbrel
@@ -187,6 +188,16 @@ part_bench_report() {
   need_whimbrel
   tests/bench/nightly --self-test
   "$PYTHON" -m bench_report.check "$@"
+}
+
+part_dist() {
+  need_c_compiler
+  need_llvm_tools
+  cargo xtask dist
+  WHIMBREL=${CARGO_TARGET_DIR:-$PWD/target}/dist/whimbrel
+  export WHIMBREL
+  part_kcat
+  part_clients_python
 }
 
 part_bench() {

@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 
 /// How often a worker says how busy it was, and its connections think of where they are.
 pub const BEAT: Duration = Duration::from_millis(250);
+/// The same for one that was busy for less than `IDLE` (in thousandths of its time): it may as well sleep.
+const IDLE_BEAT: Duration = Duration::from_secs(1);
+const IDLE: u32 = 5;
 
 /// A worker that is as busy as this (in thousandths of its time) gives connections away, to one that is idler by at least
 /// `DIFFERENCE_MIN`.
@@ -97,15 +100,18 @@ impl Loads {
         Self((0..workers).map(|_| Load::default()).collect())
     }
 
-    /// To be called by a worker's thread, each [`BEAT`]: it was busy for so many thousandths of that time.
-    pub fn beat(&self, busy: u32) {
-        let Some(worker) = current_worker() else { return };
+    /// To be called by a worker's thread: it was busy for so many thousandths of the time since the last call. Returns when
+    /// it has to call again.
+    pub fn beat(&self, busy: u32) -> Duration {
+        let next = if busy < IDLE { IDLE_BEAT } else { BEAT };
+        let Some(worker) = current_worker() else { return next };
         CURRENT.with(|current| {
             current.beat.set(current.beat.get().wrapping_add(1));
             current.busy.set(busy);
             current.last_work.set(current.work.replace(0));
         });
         self.set(worker, busy);
+        next
     }
 
     fn set(&self, worker: usize, busy: u32) {
@@ -262,8 +268,9 @@ mod tests {
             become_worker(0);
             let loads = loads(&[0, 0]);
             let (mut seat, wakers) = (Seat::default(), Wakers::default());
+            assert_eq!(loads.beat(IDLE - 1), IDLE_BEAT);
             seat.served(0);
-            loads.beat(CROWDED);
+            assert_eq!(loads.beat(CROWDED), BEAT);
             assert!(seat.is_time_to_think());
             assert_eq!(seat.next(&loads, &wakers), None, "the whole work is its own: where it goes is crowded then");
             assert!(!seat.is_time_to_think());

@@ -142,12 +142,14 @@ fn work(runtime: LocalRuntime, mut jobs: mpsc::UnboundedReceiver<Job>, colleague
 async fn beat(colleagues: Colleagues) {
     let metrics = Handle::current().metrics();
     let mut last = (Instant::now(), metrics.worker_total_busy_duration(0));
+    let mut pause = BEAT;
     loop {
-        tokio::time::sleep(BEAT).await;
+        tokio::time::sleep(pause).await;
         let now = (Instant::now(), metrics.worker_total_busy_duration(0));
         let (passed, busy) = (now.0 - last.0, now.1.saturating_sub(last.1));
         last = now;
         let Some(shared) = colleagues.upgrade() else { return };
-        shared.loads.beat((busy.as_micros() * 1000 / passed.as_micros().max(1)).min(1000) as u32);
+        let busy = (busy.as_micros() * 1000 / passed.as_micros().max(1)).min(1000) as u32;
+        pause = shared.loads.beat(busy);
     }
 }

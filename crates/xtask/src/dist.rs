@@ -1,0 +1,196 @@
+//! Builds the binary that is shipped: the `dist` profile with profile-guided optimization.
+//!
+//! An instrumented build counts, under a load, how often each piece of code runs. With those counts the compiler keeps
+//! what runs together together, and what hardly ever runs out of the way. A broker needs that more than most programs: a
+//! request goes once through thousands of small functions, none of which is hot, and between two requests the core sleeps
+//! and forgets them. (A JVM does the same while it warms up.)
+
+use std::env;
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+/// Loads for a broker alone, as arguments of `whimbrel bench run`: what clients do unless they are told otherwise, and
+/// what suits throughput; with and without a codec; steadily, as fast as it goes, and one record at a time.
+const ALONE: [&str; 4] = [
+    "--acks 1 --record-bytes 100,1024 --rate 20000,max --codec none,lz4 --producers 1,4 --partitions 3",
+    "--acks 1 --record-bytes 1024 --rate max --codec none,zstd --batch-bytes 65536 --linger-ms 5 --partitions 3",
+    "--acks all --record-bytes 1024 --rate 1000,max --partitions 12",
+    "--acks 1 --record-bytes 100 --rate 200 --partitions 1",
+];
+
+/// Loads for three brokers.
+const REPLICATED: [&str; 2] = [
+    "--acks all --record-bytes 100,1024 --rate 20000,max --partitions 3 --replicas 3",
+    "--acks all --record-bytes 1024 --rate max --codec lz4 --batch-bytes 65536 --partitions 3 --replicas 3",
+];
+
+const FOR_EACH_LOAD: &str = "--consumers 1 --warmup 1 --seconds 1 --no-verify";
+
+/// Builds, trains, builds again. Returns where the binary is.
+pub fn run() -> Result<PathBuf> {
+    let tools = Tools::find()?;
+    let work = tools.target_dir.join("pgo");
+    let counts = work.join("counts");
+    remove(&counts)?;
+
+    println!("instrumented build");
+    let instrumented = tools.build("release", &work, &format!("-Cprofile-generate={}", counts.display()))?;
+    println!("load");
+    // What build scripts and the like may have counted does not belong to it.
+    remove(&counts)?;
+    train(&instrumented)?;
+    let merged = work.join("whimbrel.profdata");
+    tools.merge(&counts, &merged)?;
+    println!("optimized build");
+    let optimized = tools.build("dist", &work, &format!("-Cprofile-use={}", merged.display()))?;
+
+    let to = tools.target_dir.join("dist/whimbrel");
+    fs::create_dir_all(tools.target_dir.join("dist"))?;
+    fs::copy(&optimized, &to).with_context(|| format!("{} cannot be written", to.display()))?;
+    Ok(to)
+}
+
+fn remove(dir: &Path) -> Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{} cannot be removed", dir.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn done(command: &mut Command) -> Result<()> {
+    let status = command.status().with_context(|| format!("{command:?} cannot be run"))?;
+    ensure!(status.success(), "{command:?} ended with {status}");
+    Ok(())
+}
+
+fn printed(command: &mut Command) -> Result<String> {
+    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("{command:?} cannot be run"))?;
+    ensure!(output.status.success(), "{command:?} ended with {}", output.status);
+    Ok(String::from_utf8(output.stdout)?.trim().to_owned())
+}
+
+/// The compiler and what belongs to it.
+struct Tools {
+    cargo: PathBuf,
+    host: String,
+    profdata: PathBuf,
+    target_dir: PathBuf,
+}
+
+impl Tools {
+    fn find() -> Result<Self> {
+        let rustc = env::var_os("RUSTC").map_or_else(|| PathBuf::from("rustc"), PathBuf::from);
+        let libraries = PathBuf::from(printed(Command::new(&rustc).args(["--print", "target-libdir"]))?);
+        let profdata = libraries.with_file_name("bin").join("llvm-profdata");
+        if !profdata.exists() {
+            bail!("{} is missing; `rustup component add llvm-tools` installs it", profdata.display());
+        }
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+        Ok(Self {
+            cargo: env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from),
+            host: printed(Command::new(&rustc).args(["--print", "host-tuple"]))?,
+            profdata,
+            target_dir: env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from),
+        })
+    }
+
+    /// Builds the program in a folder of its own: with other flags everything is compiled anew. The host is named, so
+    /// that build scripts and procedural macros are left as they are.
+    fn build(&self, profile: &str, work: &Path, flag: &str) -> Result<PathBuf> {
+        let flags = env::var("RUSTFLAGS").unwrap_or_default();
+        let build = ["build", "--locked", "--package", "whimbrel", "--target", &self.host, "--profile", profile];
+        let target_dir = work.join(profile);
+        let mut command = Command::new(&self.cargo);
+        command.args(build).env("RUSTFLAGS", format!("{flags} {flag}")).env("CARGO_TARGET_DIR", &target_dir);
+        done(&mut command)?;
+        Ok(target_dir.join(&self.host).join(profile).join("whimbrel"))
+    }
+
+    fn merge(&self, counts: &Path, to: &Path) -> Result<()> {
+        done(Command::new(&self.profdata).arg("merge").arg("--output").arg(to).arg(counts))
+    }
+}
+
+/// Runs every load; the counts are written when the brokers and the loads end.
+fn train(whimbrel: &Path) -> Result<()> {
+    let memory = Path::new("/dev/shm");
+    let parent = if memory.is_dir() { memory.to_owned() } else { env::temp_dir() };
+    let data = parent.join(format!("whimbrel-dist-{}", std::process::id()));
+    let trained = train_in(whimbrel, &data);
+    remove(&data)?;
+    trained
+}
+
+fn train_in(whimbrel: &Path, data: &Path) -> Result<()> {
+    let first = Broker::start(whimbrel, data, 1, None)?;
+    for load in ALONE {
+        first.serve(whimbrel, load)?;
+    }
+    let others = [2, 3].map(|id| Broker::start(whimbrel, data, id, Some(&first.coordination)));
+    let others = others.into_iter().collect::<Result<Vec<_>>>()?;
+    for load in REPLICATED {
+        first.serve(whimbrel, load)?;
+    }
+    // The first one last: the others need its keeper.
+    others.into_iter().try_for_each(Broker::stop)?;
+    first.stop()
+}
+
+struct Broker {
+    process: Child,
+    address: String,
+    coordination: String,
+}
+
+impl Broker {
+    fn start(whimbrel: &Path, data: &Path, id: i32, coordination: Option<&str>) -> Result<Self> {
+        let mut command = Command::new(whimbrel);
+        command.arg("start").arg("--data").arg(data.join(id.to_string()));
+        let own =
+            [format!("broker.id={id}"), "listeners=PLAINTEXT://127.0.0.1:0".into(), "whimbrel.http.listener=".into()];
+        for pair in own.into_iter().chain(coordination.map(|address| format!("zookeeper.connect={address}"))) {
+            command.args(["--set", &pair]);
+        }
+        let mut process = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
+        let banner = BufReader::new(process.stdout.take().context("no output")?);
+        let mut broker = Self { process, address: String::new(), coordination: String::new() };
+        for line in banner.lines() {
+            let line = line?;
+            let last = line.split_whitespace().last().unwrap_or_default().to_owned();
+            match line.split_whitespace().next() {
+                Some("listens") => broker.address = last,
+                Some("coordination") => broker.coordination = last,
+                Some("http") => return Ok(broker),
+                _ => {}
+            }
+        }
+        bail!("broker {id} did not start; {whimbrel:?} start says why")
+    }
+
+    fn serve(&self, whimbrel: &Path, load: &str) -> Result<()> {
+        let words = load.split_whitespace().chain(FOR_EACH_LOAD.split_whitespace());
+        done(Command::new(whimbrel).args(["bench", "run", "--bootstrap-server", &self.address]).args(words))
+    }
+
+    /// In order, so that it writes what it counted.
+    fn stop(mut self) -> Result<()> {
+        done(Command::new("kill").arg(self.process.id().to_string()))?;
+        let status = self.process.wait()?;
+        ensure!(status.success(), "a broker ended with {status}");
+        Ok(())
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // After `stop` there is nothing to end.
+        let _ended_already = self.process.kill();
+        let _ended_already = self.process.wait();
+    }
+}
