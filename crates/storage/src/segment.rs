@@ -356,6 +356,22 @@ impl Segment {
         Ok(found.map_or(0, |(_, entry)| u64::from(entry.position)))
     }
 
+    /// Where the index says that a batch begins, and an offset that this batch begins at or before: the last one at or
+    /// before `position` with that offset below `upper`.
+    pub(crate) fn index_floor_within(
+        self: &Arc<Self>,
+        position: u64,
+        upper: i64,
+        mode: ReadMode,
+    ) -> Result<Option<(u64, i64)>, StorageError> {
+        let entries = self.index_entries(mode)?;
+        let Some(relative) = upper.checked_sub(self.base).filter(|_| entries != 0) else { return Ok(None) };
+        let file = self.file(Kind::Index)?;
+        let holds = |entry: &IndexEntry| u64::from(entry.position) <= position && i64::from(entry.relative) < relative;
+        let found = index::floor(&file, entries, mode, holds).map_err(|e| self.io_error("read", Kind::Index, e))?;
+        Ok(found.map(|(_, entry)| (u64::from(entry.position), self.base + i64::from(entry.relative))))
+    }
+
     /// The first batch with a last offset at or above `offset`, at or after `from` and wholly before `end`.
     pub(crate) fn find_from(
         self: &Arc<Self>,

@@ -16,8 +16,10 @@ use crate::segment::Segment;
 
 /// Smaller parts are read: a system call more costs as much as the copies.
 pub(crate) const BYTES_MIN: usize = 32 * 1024;
-/// Batches smaller than this on average are read: looking at each header costs as much as the copies.
+/// Where more headers have to be looked at than one for so many bytes, batches are read: each costs as much as the copies.
 pub(crate) const BATCH_BYTES_MIN: usize = 8 * 1024;
+/// What is larger is looked up in the index, which opens another file. That takes as long as to look at some headers.
+pub(crate) const INDEXED_BYTES_MIN: usize = 128 * 1024;
 /// Parts that are out at a time. Each may keep a file open that nobody else uses, for as long as its client takes.
 const LENT_MAX: usize = 1024;
 

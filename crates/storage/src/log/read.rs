@@ -1,5 +1,6 @@
 //! Reads.
 
+use std::fs::File;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -22,7 +23,7 @@ pub struct ReadResult<R = Slices> {
     /// The batches, as they lie in the file: the first may begin before the offset asked for. Empty if there is nothing
     /// to read below the upper bound, or if the first batch is larger than allowed.
     pub records: R,
-    /// The offset after the last batch in `records`; the offset asked for if it is empty.
+    /// The offset after the last batch in `records`, or where the next batch begins; the offset asked for if it is empty.
     pub next_offset: Offset,
     /// The first batch was larger than `max_bytes` and was left out.
     pub first_batch_is_too_large: bool,
@@ -390,21 +391,7 @@ impl Place {
             return Ok(None);
         }
         let file = self.segment.file(Kind::Log)?;
-        let (mut length, mut batches, mut last) = (0, 0, None);
-        let mut header = [0; HEADER_BYTES];
-        while length + HEADER_BYTES <= limit {
-            let read = read_at(&file, &mut header, position + length as u64, wanted.mode);
-            let read = read.map_err(|e| self.segment.io_error("read", Kind::Log, e))?;
-            let Ok(meta) = BatchMeta::parse(header.get(..read).unwrap_or_default()) else { break };
-            let next = length + meta.size as usize;
-            if wanted.upper <= meta.base || limit < next {
-                break;
-            }
-            (length, batches, last) = (next, batches + 1, Some(meta.last));
-            if length < batches * lend::BATCH_BYTES_MIN {
-                return Ok(None);
-            }
-        }
+        let Some((length, next_offset)) = self.whole_batches(&file, position, limit, wanted)? else { return Ok(None) };
         if length < lend::BYTES_MIN
             || self.segment.unverified().has(position, position + length as u64)
             || !lend::is_cached(&file, position, length)
@@ -414,10 +401,80 @@ impl Place {
         let Some(source) = lend::lend(&self.segment, file, self.cuts) else { return Ok(None) };
         let result = ReadResult {
             records: Sendable::File(FileSlice::new(source, position, length)),
-            next_offset: after(last, wanted.from),
+            next_offset: next_offset.max(Offset(wanted.from)),
             first_batch_is_too_large: false,
         };
         Ok(Some(Found { result, bytes: length, stopped_at: position + length as u64 }))
+    }
+
+    /// The length of the whole batches within `limit` bytes of the file, and the offset after them; `None` if more headers
+    /// would have to be looked at than that is worth. Of a long run the index tells where its last batches begin: only
+    /// their headers are read then.
+    fn whole_batches(
+        &self,
+        file: &File,
+        position: u64,
+        limit: usize,
+        wanted: Wanted,
+    ) -> Result<Option<(usize, Offset)>, StorageError> {
+        let (mut length, mut next_offset) =
+            self.indexed(file, position, limit, wanted)?.unwrap_or((0, Offset(wanted.from)));
+        let mut looked_at = 0;
+        while let Some(meta) = self.header_within(file, position, length, limit, wanted.mode)? {
+            let next = length + meta.size as usize;
+            if wanted.upper <= meta.base || limit < next {
+                break;
+            }
+            (length, next_offset, looked_at) = (next, Offset(meta.last + 1), looked_at + 1);
+            if length < looked_at * lend::BATCH_BYTES_MIN {
+                return Ok(None);
+            }
+        }
+        Ok(Some((length, next_offset)))
+    }
+
+    /// A place within `limit` bytes where a batch begins, and the offset it begins with, if the index knows one below
+    /// `upper`.
+    fn indexed(
+        &self,
+        file: &File,
+        position: u64,
+        limit: usize,
+        wanted: Wanted,
+    ) -> Result<Option<(usize, Offset)>, StorageError> {
+        if limit < lend::INDEXED_BYTES_MIN {
+            return Ok(None);
+        }
+        let within = position + (limit - HEADER_BYTES) as u64;
+        let Some((begin, last)) = self.segment.index_floor_within(within, wanted.upper, wanted.mode)? else {
+            return Ok(None);
+        };
+        let Some(length) = begin.checked_sub(position).and_then(|length| usize::try_from(length).ok()) else {
+            return Ok(None);
+        };
+        // Only if what lies there can be that batch: an index is rebuilt from the log, never the other way round.
+        let meta = self.header_within(file, position, length, limit, wanted.mode)?;
+        let meta = meta.filter(|meta| length != 0 && wanted.from < meta.base && meta.base <= last);
+        Ok(meta.map(|meta| (length, Offset(meta.base))))
+    }
+
+    /// The header of the batch that begins `length` bytes after `position`; `None` if it does not lie within `limit`, or if
+    /// there is none.
+    fn header_within(
+        &self,
+        file: &File,
+        position: u64,
+        length: usize,
+        limit: usize,
+        mode: ReadMode,
+    ) -> Result<Option<BatchMeta>, StorageError> {
+        if limit < length + HEADER_BYTES {
+            return Ok(None);
+        }
+        let mut header = [0; HEADER_BYTES];
+        let read = read_at(file, &mut header, position + length as u64, mode);
+        let read = read.map_err(|e| self.segment.io_error("read", Kind::Log, e))?;
+        Ok(BatchMeta::parse(header.get(..read).unwrap_or_default()).ok())
     }
 
     fn fill(&self, position: u64, length: usize, mode: ReadMode) -> Result<Buffer, StorageError> {

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use whimbrel_model::record::{BatchOptions, Batches, EndTxnMarker};
 use whimbrel_model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
-use whimbrel_storage::{AppendError, AppendOrigin, LeaderAppend, LogConfig, ReadError, ReadMode, ReadResult, Sendable};
+use whimbrel_storage::{
+    AppendError, AppendOrigin, LeaderAppend, Log, LogConfig, LogManager, ReadError, ReadMode, ReadResult, Sendable,
+};
 
 use crate::helpers::*;
 
@@ -232,16 +234,76 @@ fn long_runs_are_lent_to_be_sent_and_are_what_a_read_gives() {
 }
 
 #[test]
-fn small_batches_are_read_to_be_sent() {
+fn small_batches_are_read_to_be_sent_unless_the_index_spares_looking_at_them() {
     let dir = tempfile::tempdir().expect("a directory");
     let (manager, _) = open(dir.path());
     let log = create(&manager, 0, &LogConfig::default());
     for _ in 0..200 {
         append(&log, &batch(10, 100, NOW_MS));
     }
-    let read = log.read_for_sending(Offset(0), Offset(2000), 1 << 20, true).expect("read");
-    assert_eq!((read.records.len() as u64, read.next_offset), (log.size_bytes(), Offset(2000)));
-    assert!(!sent(read).1);
+    for (max, is_lent) in [(100 << 10, false), (1 << 20, true)] {
+        let read = log.read(Offset(0), Offset(2000), max, true, ReadMode::NoWait).expect("read");
+        let lent = log.read_for_sending(Offset(0), Offset(2000), max, true).expect("read");
+        assert_eq!(lent.next_offset, read.next_offset);
+        let expected = (read.records.into_bytes().to_vec(), is_lent && kernel_tells_what_is_cached());
+        assert_eq!(sent(lent), expected, "{max}");
+    }
+}
+
+/// Batches of one to 200 records in 120 sizes, a few MiB.
+fn log_of_many_sizes(manager: &LogManager) -> (Arc<Log>, i64) {
+    let log = create(manager, 0, &LogConfig::default());
+    for size in 0..400 {
+        append(&log, &batch(1 + size * 37 % 200, 40 + size as usize * 53 % 120, NOW_MS));
+    }
+    let end = log.log_end_offset().0;
+    (log, end)
+}
+
+#[test]
+fn what_the_index_leads_to_is_what_a_read_gives() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open(dir.path());
+    let (log, end) = log_of_many_sizes(&manager);
+    for case in 0..300 {
+        let from = case * 7919 % end;
+        let upper = (from + case * 104_729 % (end - from)).max(from + 1);
+        let max = (20 << 10) + case as usize * 65_537 % (1 << 20);
+        let read = log.read(Offset(from), Offset(upper), max, true, ReadMode::NoWait).expect("read");
+        let lent = log.read_for_sending(Offset(from), Offset(upper), max, true).expect("read");
+        assert_eq!(lent.next_offset, read.next_offset, "{from} {upper} {max}");
+        assert!(sent(lent).0 == read.records.into_bytes(), "{from} {upper} {max}");
+    }
+}
+
+#[test]
+fn an_index_that_leads_astray_is_not_followed() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open(dir.path());
+    let (log, end) = log_of_many_sizes(&manager);
+    let expected = log.read(Offset(0), Offset(end), 1 << 20, true, ReadMode::NoWait).expect("read");
+    assert!(1 << 19 < expected.records.len());
+    let expected = (expected.records.into_bytes().to_vec(), expected.next_offset);
+    let index = log.path().join("00000000000000000000.index");
+    // Looked up once, so that all entries are in the file.
+    log.read_for_sending(Offset(0), Offset(end), 1 << 20, true).expect("read");
+    let entries = std::fs::read(&index).expect("an index");
+    assert!(100 * 8 < entries.len());
+    let damaged = |change: fn(u32) -> u32| {
+        let mut bytes = entries.clone();
+        for entry in bytes.chunks_exact_mut(8) {
+            let position = u32::from_be_bytes(entry[4..].try_into().expect("four bytes"));
+            entry[4..].copy_from_slice(&change(position).to_be_bytes());
+        }
+        bytes
+    };
+    for bytes in [damaged(|position| position + 7), damaged(|_| 0), damaged(|position| position / 2), vec![0xff; 4096]]
+    {
+        std::fs::write(&index, &bytes).expect("written");
+        let lent = log.read_for_sending(Offset(0), Offset(end), 1 << 20, true).expect("read");
+        let next_offset = lent.next_offset;
+        assert!((sent(lent).0, next_offset) == expected);
+    }
 }
 
 #[test]
