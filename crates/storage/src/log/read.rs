@@ -446,8 +446,12 @@ impl Place {
             return Ok(None);
         }
         let within = position + (limit - HEADER_BYTES) as u64;
-        let Some((begin, last)) = self.segment.index_floor_within(within, wanted.upper, wanted.mode)? else {
-            return Ok(None);
+        let (begin, last) = match self.segment.index_floor_within(within, wanted.upper, wanted.mode) {
+            Ok(Some(found)) => found,
+            Ok(None) => return Ok(None),
+            // The log may be in the page cache without its index. Being asked, the kernel fetches it for the next time.
+            Err(error) if error.is_would_block() => return Ok(None),
+            Err(error) => return Err(error),
         };
         let Some(length) = begin.checked_sub(position).and_then(|length| usize::try_from(length).ok()) else {
             return Ok(None);
