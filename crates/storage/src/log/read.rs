@@ -446,13 +446,10 @@ impl Place {
             return Ok(None);
         }
         let within = position + (limit - HEADER_BYTES) as u64;
-        let (begin, last) = match self.segment.index_floor_within(within, wanted.upper, wanted.mode) {
-            Ok(Some(found)) => found,
-            Ok(None) => return Ok(None),
-            // The log may be in the page cache without its index. Being asked, the kernel fetches it for the next time.
-            Err(error) if error.is_would_block() => return Ok(None),
-            Err(error) => return Err(error),
-        };
+        // Whatever is wrong with an index, what it would have told can be found without it. Mostly it is not in the page
+        // cache; having been asked, the kernel fetches it for the next time.
+        let found = self.segment.index_floor_within(within, wanted.upper, wanted.mode);
+        let Ok(Some((begin, last))) = found else { return Ok(None) };
         let Some(length) = begin.checked_sub(position).and_then(|length| usize::try_from(length).ok()) else {
             return Ok(None);
         };

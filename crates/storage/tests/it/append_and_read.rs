@@ -297,8 +297,8 @@ fn an_index_that_leads_astray_is_not_followed() {
         }
         bytes
     };
-    for bytes in [damaged(|position| position + 7), damaged(|_| 0), damaged(|position| position / 2), vec![0xff; 4096]]
-    {
+    let (shifted, zero, halved) = (damaged(|at| at + 7), damaged(|_| 0), damaged(|at| at / 2));
+    for bytes in [shifted, zero, halved, vec![0xff; 4096], entries[..80].to_vec(), Vec::new()] {
         std::fs::write(&index, &bytes).expect("written");
         let lent = log.read_for_sending(Offset(0), Offset(end), 1 << 20, true).expect("read");
         let next_offset = lent.next_offset;
