@@ -92,11 +92,12 @@ impl Tools {
             bail!("{} is missing; `rustup component add llvm-tools` installs it", profdata.display());
         }
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
+        let target_dir = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
         Ok(Self {
             cargo: env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from),
             host: printed(Command::new(&rustc).args(["--print", "host-tuple"]))?,
             profdata,
-            target_dir: env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from),
+            target_dir: std::path::absolute(target_dir)?,
         })
     }
 
