@@ -62,8 +62,9 @@ PROPERTIES
   kafka_tool org.apache.kafka.tools.TopicCommand "${bootstrap[@]}" --create --topic after --partitions 1 > "$work/tool.out"
   kafka_stop
   kafka_start
-  kafka_tool org.apache.kafka.tools.consumer.group.ConsumerGroupCommand "${bootstrap[@]}" --describe --group readers \
-    > "$work/tool.out"
+  # The tool's own time-out is five seconds, and the broker has only just started.
+  kafka_tool org.apache.kafka.tools.consumer.group.ConsumerGroupCommand "${bootstrap[@]}" --timeout 30000 \
+    --describe --group readers > "$work/tool.out"
   last=$(awk '$2 == "words" { sum += $4 } END { print sum }' "$work/tool.out")
   [[ $last == 1000 ]] || fail "the group's offsets add up to $last: $(cat "$work/tool.out")"
   kafka_tool org.apache.kafka.tools.TopicCommand "${bootstrap[@]}" --delete --topic words > "$work/tool.out"

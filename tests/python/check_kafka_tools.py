@@ -42,7 +42,8 @@ def consume(topic, *arguments):
 
 
 def groups(*arguments):
-    return tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", *AT_BROKER, *arguments)
+    # Five seconds unless told otherwise, which a JVM that starts on a busy machine may need for itself.
+    return tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", *AT_BROKER, "--timeout", 30000, *arguments)
 
 
 def segment(topic, partition=0):

@@ -254,7 +254,7 @@ fn small_batches_are_read_to_be_sent_unless_the_index_spares_looking_at_them() {
 fn log_of_many_sizes(manager: &LogManager) -> (Arc<Log>, i64) {
     let log = create(manager, 0, &LogConfig::default());
     for size in 0..400 {
-        append(&log, &batch(1 + size * 37 % 200, 40 + size as usize * 53 % 120, NOW_MS));
+        append(&log, &batch(1 + size * 37 % 200, 40 + size * 53 % 120, NOW_MS));
     }
     let end = log.log_end_offset().0;
     (log, end)
