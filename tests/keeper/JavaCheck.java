@@ -164,12 +164,13 @@ public final class JavaCheck {
         ZooKeeper twin = new ZooKeeper(address, 10000, event -> connected.countDown(), owner.getSessionId(), owner.getSessionPasswd());
         check(connected.await(15, TimeUnit.SECONDS), "not taken over");
         Stat stat = null;
-        while (stat == null) {
+        for (int tries = 1; stat == null; tries++) {
             try {
                 stat = twin.exists("/owned", false);
                 check(stat != null, "the node went with the connection");
             } catch (KeeperException.ConnectionLossException taken) {
                 // The client connects again by itself, and what is asked meanwhile waits for that.
+                check(tries < 20, "the connection is lost each time");
             }
         }
         check(stat.getEphemeralOwner() == owner.getSessionId(), "owner");

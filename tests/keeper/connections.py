@@ -17,13 +17,13 @@ QUIET_SECONDS = 0.3
 LAST_XID = 0x7ffffff0
 
 
-def outcome(connection, in_session=True):
+def outcome(connection, has_session=True):
     """The frames that come, and how it ends: "open" when one more request is answered, which comes after all that is still
     due, however slow the server is. That one is sent when it is quiet, not at once: Apache's server may answer what it has
     read before it ends a connection."""
     frames = []
     try:
-        if in_session:
+        if has_session:
             while select.select([connection.socket], [], [], QUIET_SECONDS)[0]:
                 frames.append(frame_of(connection))
             connection.send(jute.EXISTS, buf("/") + boolean(False), LAST_XID)
@@ -57,7 +57,7 @@ def unconnected(data):
         session = Session.__new__(Session)
         session.socket = socket.create_connection(address, timeout=5)
         session.socket.sendall(data)
-        return outcome(session, in_session=False)
+        return outcome(session, has_session=False)
     return case
 
 

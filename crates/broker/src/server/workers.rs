@@ -138,7 +138,8 @@ fn work(runtime: LocalRuntime, mut jobs: mpsc::UnboundedReceiver<Job>, colleague
 /// Tells the others how busy this worker is.
 ///
 /// This has a second use. A timer that goes off before the next one which the runtime knows of costs a system call, by which
-/// the runtime wakes itself. A fetch sets one each time it waits; with this one about to go off, it is never the next.
+/// the runtime wakes itself. A fetch sets one each time it waits; with this one about to go off, it is never the next (on a
+/// worker with nothing to do it may be, where that costs nothing).
 async fn beat(colleagues: Colleagues) {
     let metrics = Handle::current().metrics();
     let mut last = (Instant::now(), metrics.worker_total_busy_duration(0));

@@ -391,7 +391,9 @@ impl Place {
             return Ok(None);
         }
         let file = self.segment.file(Kind::Log)?;
-        let Some((length, next_offset)) = self.whole_batches(&file, position, limit, wanted)? else { return Ok(None) };
+        let Some((length, next_offset)) = self.whole_batches_in(&file, position, limit, wanted)? else {
+            return Ok(None);
+        };
         if length < lend::BYTES_MIN
             || self.segment.unverified().has(position, position + length as u64)
             || !lend::is_cached(&file, position, length)
@@ -407,73 +409,68 @@ impl Place {
         Ok(Some(Found { result, bytes: length, stopped_at: position + length as u64 }))
     }
 
-    /// The length of the whole batches within `limit` bytes of the file, and the offset after them; `None` if more headers
-    /// would have to be looked at than that is worth. Of a long run the index tells where its last batches begin: only
-    /// their headers are read then.
-    fn whole_batches(
+    /// The length of the whole batches in the `limit` bytes from `position` on, and the offset after them; `None` if more
+    /// headers would have to be looked at than that is worth. Of a long run the index tells where its last batches begin:
+    /// only their headers are read then.
+    fn whole_batches_in(
         &self,
         file: &File,
         position: u64,
         limit: usize,
         wanted: Wanted,
     ) -> Result<Option<(usize, Offset)>, StorageError> {
-        let (mut length, mut next_offset) =
-            self.indexed(file, position, limit, wanted)?.unwrap_or((0, Offset(wanted.from)));
+        let end = position + limit as u64;
+        let (mut length, mut next_offset, mut next) = (0, Offset(wanted.from), None);
+        // Only if what lies there can be that batch: an index is rebuilt from the log, never the other way round.
+        if let Some((skipped, last)) = self.indexed(position, limit, wanted)
+            && let Some(meta) = self.header_before(file, position + skipped as u64, end, wanted.mode)?
+            && wanted.from < meta.base
+            && meta.base <= last
+        {
+            (length, next_offset, next) = (skipped, Offset(meta.base), Some(meta));
+        }
         let mut looked_at = 0;
-        while let Some(meta) = self.header_within(file, position, length, limit, wanted.mode)? {
-            let next = length + meta.size as usize;
-            if wanted.upper <= meta.base || limit < next {
-                break;
-            }
-            (length, next_offset, looked_at) = (next, Offset(meta.last + 1), looked_at + 1);
+        loop {
+            let meta = match next.take() {
+                Some(meta) => Some(meta),
+                None => self.header_before(file, position + length as u64, end, wanted.mode)?,
+            };
+            let fits = |meta: &BatchMeta| meta.base < wanted.upper && length + meta.size as usize <= limit;
+            let Some(meta) = meta.filter(fits) else { return Ok(Some((length, next_offset))) };
+            (length, next_offset, looked_at) = (length + meta.size as usize, Offset(meta.last + 1), looked_at + 1);
             if length < looked_at * lend::BATCH_BYTES_MIN {
                 return Ok(None);
             }
         }
-        Ok(Some((length, next_offset)))
     }
 
-    /// A place within `limit` bytes where a batch begins, and the offset it begins with, if the index knows one below
-    /// `upper`.
-    fn indexed(
-        &self,
-        file: &File,
-        position: u64,
-        limit: usize,
-        wanted: Wanted,
-    ) -> Result<Option<(usize, Offset)>, StorageError> {
+    /// How many of the `limit` bytes from `position` on lie before a batch that the index knows, and the offset that this
+    /// batch begins at or before, which is below `upper`.
+    fn indexed(&self, position: u64, limit: usize, wanted: Wanted) -> Option<(usize, i64)> {
         if limit < lend::INDEXED_BYTES_MIN {
-            return Ok(None);
+            return None;
         }
         let within = position + (limit - HEADER_BYTES) as u64;
         // Whatever is wrong with an index, what it would have told can be found without it. Mostly it is not in the page
         // cache; having been asked, the kernel fetches it for the next time.
-        let found = self.segment.index_floor_within(within, wanted.upper, wanted.mode);
-        let Ok(Some((begin, last))) = found else { return Ok(None) };
-        let Some(length) = begin.checked_sub(position).and_then(|length| usize::try_from(length).ok()) else {
-            return Ok(None);
-        };
-        // Only if what lies there can be that batch: an index is rebuilt from the log, never the other way round.
-        let meta = self.header_within(file, position, length, limit, wanted.mode)?;
-        let meta = meta.filter(|meta| length != 0 && wanted.from < meta.base && meta.base <= last);
-        Ok(meta.map(|meta| (length, Offset(meta.base))))
+        let (begin, last) = self.segment.index_floor_within(within, wanted.upper, wanted.mode).ok()??;
+        let skipped = usize::try_from(begin.checked_sub(position)?).ok()?;
+        (skipped != 0).then_some((skipped, last))
     }
 
-    /// The header of the batch that begins `length` bytes after `position`; `None` if it does not lie within `limit`, or if
-    /// there is none.
-    fn header_within(
+    /// The header at `position`; `None` if it does not lie before `end`, or if there is none.
+    fn header_before(
         &self,
         file: &File,
         position: u64,
-        length: usize,
-        limit: usize,
+        end: u64,
         mode: ReadMode,
     ) -> Result<Option<BatchMeta>, StorageError> {
-        if limit < length + HEADER_BYTES {
+        if end < position + HEADER_BYTES as u64 {
             return Ok(None);
         }
         let mut header = [0; HEADER_BYTES];
-        let read = read_at(file, &mut header, position + length as u64, mode);
+        let read = read_at(file, &mut header, position, mode);
         let read = read.map_err(|e| self.segment.io_error("read", Kind::Log, e))?;
         Ok(BatchMeta::parse(header.get(..read).unwrap_or_default()).ok())
     }
