@@ -28,28 +28,36 @@ const REPLICATED: [&str; 2] = [
     "--acks all --record-bytes 1024 --rate max --codec lz4 --batch-bytes 65536 --partitions 3 --replicas 3",
 ];
 
+const PROFDATA: &str = "llvm-profdata";
+
 const FOR_EACH_LOAD: &str = "--consumers 1 --warmup 1 --seconds 1 --no-verify";
+
+/// What the optimized build is told beside the counts: hot, cold and other functions get a section each, so that what is
+/// used lies together, in few pages and few lines of the cache. (LLD would mix them.)
+const APART: &str = "-Clink-arg=-Wl,-z,keep-text-section-prefix";
+
+/// Hot code of a build that used the counts, at the least.
+const HOT_BYTES_MIN: u64 = 32 * 1024;
 
 /// Builds, trains, builds again. Returns where the binary is.
 pub fn run() -> Result<PathBuf> {
     let tools = Tools::find()?;
-    let work = tools.target_dir.join("pgo");
-    let counts = work.join("counts");
+    let counts = tools.work.join("counts");
     remove(&counts)?;
 
     println!("instrumented build");
-    let instrumented = tools.build("release", &work, &format!("-Cprofile-generate={}", counts.display()))?;
+    let instrumented = tools.build("instrumented", &[&format!("-Cprofile-generate={}", counts.display())])?;
     println!("load");
     // What build scripts and the like may have counted does not belong to it.
     remove(&counts)?;
     train(&instrumented)?;
-    let merged = work.join("whimbrel.profdata");
+    let merged = tools.work.join("whimbrel.profdata");
     tools.merge(&counts, &merged)?;
     println!("optimized build");
-    let optimized = tools.build("dist", &work, &format!("-Cprofile-use={}", merged.display()))?;
+    let optimized = tools.build("optimized", &[&format!("-Cprofile-use={}", merged.display()), APART])?;
+    tools.check_counts_were_used(&optimized)?;
 
-    let to = tools.target_dir.join("dist/whimbrel");
-    fs::create_dir_all(tools.target_dir.join("dist"))?;
+    let to = tools.work.join("whimbrel");
     fs::copy(&optimized, &to).with_context(|| format!("{} cannot be written", to.display()))?;
     Ok(to)
 }
@@ -79,42 +87,73 @@ fn printed(command: &mut Command) -> Result<String> {
 struct Tools {
     cargo: PathBuf,
     host: String,
-    profdata: PathBuf,
-    target_dir: PathBuf,
+    /// LLVM's.
+    tools: PathBuf,
+    work: PathBuf,
 }
 
 impl Tools {
     fn find() -> Result<Self> {
         let rustc = env::var_os("RUSTC").map_or_else(|| PathBuf::from("rustc"), PathBuf::from);
         let libraries = PathBuf::from(printed(Command::new(&rustc).args(["--print", "target-libdir"]))?);
-        let profdata = libraries.with_file_name("bin").join("llvm-profdata");
-        if !profdata.exists() {
-            bail!("{} is missing; `rustup component add llvm-tools` installs it", profdata.display());
+        let tools = libraries.with_file_name("bin");
+        if !tools.join(PROFDATA).exists() {
+            bail!("{} has no {PROFDATA}; `rustup component add llvm-tools` installs it", tools.display());
         }
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
         let target_dir = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
+        let work = std::path::absolute(target_dir)?.join("pgo");
+        fs::create_dir_all(&work).with_context(|| format!("{} cannot be made", work.display()))?;
         Ok(Self {
             cargo: env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from),
             host: printed(Command::new(&rustc).args(["--print", "host-tuple"]))?,
-            profdata,
-            target_dir: std::path::absolute(target_dir)?,
+            tools,
+            work,
         })
     }
 
-    /// Builds the program in a folder of its own: with other flags everything is compiled anew. The host is named, so
-    /// that build scripts and procedural macros are left as they are.
-    fn build(&self, profile: &str, work: &Path, flag: &str) -> Result<PathBuf> {
-        let flags = env::var("RUSTFLAGS").unwrap_or_default();
-        let build = ["build", "--locked", "--package", "whimbrel", "--target", &self.host, "--profile", profile];
-        let target_dir = work.join(profile);
+    /// Builds the program in the folder `name`. The host is named, so that build scripts and procedural macros are left
+    /// as they are.
+    ///
+    /// Counts belong to functions by name, and in each name is a hash of the profile and of the flags that cargo was
+    /// given. So all builds have one profile, and all name one file, out of which the compiler reads what differs.
+    fn build(&self, name: &str, flags: &[&str]) -> Result<PathBuf> {
+        let file = self.work.join("flags");
+        fs::write(&file, flags.join("\n")).with_context(|| format!("{} cannot be written", file.display()))?;
+        let all_flags = format!("{} @{}", env::var("RUSTFLAGS").unwrap_or_default(), file.display());
+        let target_dir = self.work.join(name);
+        // Cargo cannot see that the file is another one than last time.
+        remove(&target_dir)?;
+        let build = ["build", "--locked", "--package", "whimbrel", "--target", &self.host, "--profile", "dist"];
         let mut command = Command::new(&self.cargo);
-        command.args(build).env("RUSTFLAGS", format!("{flags} {flag}")).env("CARGO_TARGET_DIR", &target_dir);
+        command.args(build).env("RUSTFLAGS", all_flags.trim()).env("CARGO_TARGET_DIR", &target_dir);
         done(&mut command)?;
-        Ok(target_dir.join(&self.host).join(profile).join("whimbrel"))
+        Ok(target_dir.join(&self.host).join("dist/whimbrel"))
     }
 
     fn merge(&self, counts: &Path, to: &Path) -> Result<()> {
-        done(Command::new(&self.profdata).arg("merge").arg("--output").arg(to).arg(counts))
+        done(Command::new(self.tools.join(PROFDATA)).arg("merge").arg("--output").arg(to).arg(counts))
+    }
+
+    /// The compiler says nothing when no name in the counts is one of its functions; but then there is no hot code.
+    ///
+    /// # Errors
+    /// There is none. Only where LLD is the default linker can it be told.
+    fn check_counts_were_used(&self, binary: &Path) -> Result<()> {
+        if self.host != "x86_64-unknown-linux-gnu" {
+            return Ok(());
+        }
+        let sections = printed(Command::new(self.tools.join("llvm-size")).arg("-A").arg(binary))?;
+        let hot = sections.lines().find_map(|line| line.trim_start().strip_prefix(".text.hot"));
+        let bytes: u64 = hot.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0);
+        ensure!(
+            HOT_BYTES_MIN <= bytes,
+            "{} was built without the counts: it has {bytes} bytes of hot code, and {HOT_BYTES_MIN} are expected at \
+             the least",
+            binary.display()
+        );
+        println!("{bytes} bytes of hot code");
+        Ok(())
     }
 }
 

@@ -14,7 +14,7 @@ schemas compares the message declarations of the wire crate with the schemas ins
 kafka-clients-3.9.2.jar, kafka-clients-4.3.1.jar and kafka-group-coordinator-3.9.2.jar, with its sub-directories;
 without it, the local Maven repository is.
 
-dist builds the binary that is shipped, target/dist/whimbrel, optimized for what a broker does under load. It needs
+dist builds the binary that is shipped, target/pgo/whimbrel, optimized for what a broker does under load. It needs
 rustup's component llvm-tools, and a quarter of an hour on two cores.";
 
 fn main() -> ExitCode {

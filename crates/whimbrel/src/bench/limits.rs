@@ -7,6 +7,7 @@ use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::time::{ClockId, clock_gettime};
 
 /// How long times are measured.
@@ -25,6 +26,10 @@ const SENT_BYTES: usize = 120 * KIB;
 const SENT_PIECES: u64 = 512;
 /// Of a message that goes to and fro.
 const ROUND_TRIP_BYTES: usize = 100;
+/// Of a request that is appended: a producer at its defaults sends batches of 16 KiB, each as soon as it is full.
+const REQUEST_BYTES: usize = 16 * KIB;
+/// And of its answer.
+const ANSWER_BYTES: usize = 64;
 
 /// Bytes that went somewhere, and what that took.
 #[derive(Debug, Clone, Copy)]
@@ -45,13 +50,14 @@ impl Copied {
 /// the log says why.
 ///
 /// The names have their units at the end: GB is 10^9 bytes, "CPU-s/GB" counts all threads that took part, but for what is
-/// sent out of the page cache: there it is the sender alone, in whose place a broker is.
+/// sent out of the page cache and for requests: there it is the one alone in whose place a broker is.
 pub fn measure(data: &Path) -> BTreeMap<String, f64> {
     let mut limits = BTreeMap::new();
     add_copy(&mut limits, "loopback copy", || loopback_copy(64 * KIB));
     add_copy(&mut limits, "loopback copy, 1 MiB writes", || loopback_copy(MIB));
     add_copy(&mut limits, "page cache to loopback", || page_cache_to_loopback(data));
     add_copy(&mut limits, "page cache append", || append(data, false));
+    add_copy(&mut limits, "appended requests, 16 KiB", || appended_requests(data));
     add_copy(&mut limits, "synced append, 1 MiB", || append(data, true));
     add_times(&mut limits, "fdatasync", synced_appends(data));
     add_times(&mut limits, "loopback round trip", round_trips());
@@ -170,6 +176,41 @@ fn append(data: &Path, is_synced: bool) -> io::Result<Copied> {
     Ok(Copied { bytes, elapsed: began.elapsed(), cpu: thread_cpu() - cpu })
 }
 
+/// What a broker does at the least for each request of a producer: it waits for it, reads it, appends it to the page cache
+/// and answers. The next one comes when the answer is there.
+fn appended_requests(data: &Path) -> io::Result<Copied> {
+    let mut file = scratch_file(data)?;
+    let (mut client, mut server) = connected()?;
+    let served = std::thread::spawn(move || {
+        let (began, cpu, mut bytes) = (Instant::now(), thread_cpu(), 0);
+        let mut request = vec![0; REQUEST_BYTES];
+        loop {
+            poll(&mut [PollFd::new(&server, PollFlags::IN)], None)?;
+            match server.read_exact(&mut request) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
+                Err(error) => return Err(error),
+            }
+            file.write_all(&request)?;
+            server.write_all(&[0; ANSWER_BYTES])?;
+            bytes += request.len() as u64;
+        }
+        io::Result::Ok(Copied { bytes, elapsed: began.elapsed(), cpu: thread_cpu() - cpu })
+    });
+    let (request, mut answer) = (vec![b'x'; REQUEST_BYTES], [0; ANSWER_BYTES]);
+    let began = Instant::now();
+    for _ in 0..APPEND_BYTES_MAX / REQUEST_BYTES as u64 {
+        client.write_all(&request)?;
+        client.read_exact(&mut answer)?;
+        if COPY_MEASURED <= began.elapsed() {
+            break;
+        }
+    }
+    // The server ends with the connection.
+    drop(client);
+    served.join().map_err(|_| io::Error::other("the server panicked"))?
+}
+
 /// The times of `fdatasync` after small appends.
 fn synced_appends(data: &Path) -> io::Result<Vec<Duration>> {
     let mut file = scratch_file(data)?;
@@ -245,6 +286,8 @@ mod tests {
         let limits = measure(data.path());
         let names: Vec<&str> = limits.keys().map(String::as_str).collect();
         let expected = [
+            "appended requests, 16 KiB CPU-s/GB",
+            "appended requests, 16 KiB GB/s",
             "fdatasync p50 us",
             "fdatasync p99 us",
             "loopback copy CPU-s/GB",
