@@ -32,12 +32,21 @@ const PROFDATA: &str = "llvm-profdata";
 
 const FOR_EACH_LOAD: &str = "--consumers 1 --warmup 1 --seconds 1 --no-verify";
 
-/// What the optimized build is told beside the counts: hot, cold and other functions get a section each, so that what is
-/// used lies together, in few pages and few lines of the cache. (LLD would mix them.)
-const APART: &str = "-Clink-arg=-Wl,-z,keep-text-section-prefix";
+/// What the instrumented build is told beside where to count: to note the time at which each function first runs.
+const TIMES: &str = "-Cllvm-args=-pgo-temporal-instrumentation";
+
+/// What the optimized build is told beside the counts: what hardly ever runs in a function lies apart from the rest of it,
+const SPLIT: &str = "-Cllvm-args=-enable-split-machine-functions";
+/// and hot, cold and other functions get a section each (LLD would mix them), in which those that run are in the order in
+/// which they first do. So what is used lies together, in few pages and few lines of the cache.
+const APART: &str = "-Clink-arg=-Wl,-z,keep-text-section-prefix,--no-warn-symbol-ordering";
+const IN_ORDER: &str = "-Clink-arg=-Wl,--symbol-ordering-file=";
+
+/// The only host whose linker is LLD unless it is told otherwise; that of the others does not know all of the above.
+const LLD_HOST: &str = "x86_64-unknown-linux-gnu";
 
 /// Hot code of a build that used the counts, at the least.
-const HOT_BYTES_MIN: u64 = 32 * 1024;
+const HOT_BYTES_MIN: u64 = 128 * 1024;
 
 /// Builds, trains, builds again. Returns where the binary is.
 pub fn run() -> Result<PathBuf> {
@@ -46,16 +55,25 @@ pub fn run() -> Result<PathBuf> {
     remove(&counts)?;
 
     println!("instrumented build");
-    let instrumented = tools.build("instrumented", &[&format!("-Cprofile-generate={}", counts.display())])?;
+    let flags = [format!("-Cprofile-generate={}", counts.display()), TIMES.to_owned()];
+    let binary = tools.build("instrumented", &flags)?;
     println!("load");
     // What build scripts and the like may have counted does not belong to it.
     remove(&counts)?;
-    train(&instrumented)?;
-    let merged = tools.work.join("whimbrel.profdata");
-    tools.merge(&counts, &merged)?;
+    train(&Instrumented { binary, counts: counts.clone() })?;
+    let (merged, order) = (tools.work.join("whimbrel.profdata"), tools.work.join("order"));
+    tools.profdata("merge", &counts, &merged)?;
+    tools.profdata("order", &merged, &order)?;
     println!("optimized build");
-    let optimized = tools.build("optimized", &[&format!("-Cprofile-use={}", merged.display()), APART])?;
-    tools.check_counts_were_used(&optimized)?;
+    let mut flags = vec![format!("-Cprofile-use={}", merged.display()), SPLIT.to_owned()];
+    let is_linked_by_lld = tools.host == LLD_HOST;
+    if is_linked_by_lld {
+        flags.extend([APART.to_owned(), format!("{IN_ORDER}{}", order.display())]);
+    }
+    let optimized = tools.build("optimized", &flags)?;
+    if is_linked_by_lld {
+        tools.check_counts_were_used(&optimized)?;
+    }
 
     let to = tools.work.join("whimbrel");
     fs::copy(&optimized, &to).with_context(|| format!("{} cannot be written", to.display()))?;
@@ -117,7 +135,7 @@ impl Tools {
     ///
     /// Counts belong to functions by name, and in each name is a hash of the profile and of the flags that cargo was
     /// given. So all builds have one profile, and all name one file, out of which the compiler reads what differs.
-    fn build(&self, name: &str, flags: &[&str]) -> Result<PathBuf> {
+    fn build(&self, name: &str, flags: &[String]) -> Result<PathBuf> {
         let file = self.work.join("flags");
         fs::write(&file, flags.join("\n")).with_context(|| format!("{} cannot be written", file.display()))?;
         let all_flags = format!("{} @{}", env::var("RUSTFLAGS").unwrap_or_default(), file.display());
@@ -131,18 +149,15 @@ impl Tools {
         Ok(target_dir.join(&self.host).join("dist/whimbrel"))
     }
 
-    fn merge(&self, counts: &Path, to: &Path) -> Result<()> {
-        done(Command::new(self.tools.join(PROFDATA)).arg("merge").arg("--output").arg(to).arg(counts))
+    fn profdata(&self, what: &str, from: &Path, to: &Path) -> Result<()> {
+        done(Command::new(self.tools.join(PROFDATA)).arg(what).arg("--output").arg(to).arg(from))
     }
 
     /// The compiler says nothing when no name in the counts is one of its functions; but then there is no hot code.
     ///
     /// # Errors
-    /// There is none. Only where LLD is the default linker can it be told.
+    /// There is none.
     fn check_counts_were_used(&self, binary: &Path) -> Result<()> {
-        if self.host != "x86_64-unknown-linux-gnu" {
-            return Ok(());
-        }
         let sections = printed(Command::new(self.tools.join("llvm-size")).arg("-A").arg(binary))?;
         let hot = sections.lines().find_map(|line| line.trim_start().strip_prefix(".text.hot"));
         let bytes: u64 = hot.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0);
@@ -157,25 +172,41 @@ impl Tools {
     }
 }
 
-/// Runs every load; the counts are written when the brokers and the loads end.
-fn train(whimbrel: &Path) -> Result<()> {
+/// The program that counts.
+struct Instrumented {
+    binary: PathBuf,
+    /// The folder in which each process writes what it counted, when it ends.
+    counts: PathBuf,
+}
+
+impl Instrumented {
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.binary);
+        // A file for each process: those with times cannot be merged by the next process to end, which would replace it.
+        command.env("LLVM_PROFILE_FILE", self.counts.join("%p.profraw"));
+        command
+    }
+}
+
+/// Runs every load.
+fn train(program: &Instrumented) -> Result<()> {
     let memory = Path::new("/dev/shm");
     let parent = if memory.is_dir() { memory.to_owned() } else { env::temp_dir() };
     let data = parent.join(format!("whimbrel-dist-{}", std::process::id()));
-    let trained = train_in(whimbrel, &data);
+    let result = train_in(program, &data);
     remove(&data)?;
-    trained
+    result
 }
 
-fn train_in(whimbrel: &Path, data: &Path) -> Result<()> {
-    let first = Broker::start(whimbrel, data, 1, None)?;
+fn train_in(program: &Instrumented, data: &Path) -> Result<()> {
+    let first = Broker::start(program, data, 1, None)?;
     for load in ALONE {
-        first.serve(whimbrel, load)?;
+        first.serve(program, load)?;
     }
-    let others = [2, 3].map(|id| Broker::start(whimbrel, data, id, Some(&first.coordination)));
+    let others = [2, 3].map(|id| Broker::start(program, data, id, Some(&first.coordination)));
     let others = others.into_iter().collect::<Result<Vec<_>>>()?;
     for load in REPLICATED {
-        first.serve(whimbrel, load)?;
+        first.serve(program, load)?;
     }
     // The first one last: the others need its keeper.
     others.into_iter().try_for_each(Broker::stop)?;
@@ -189,8 +220,8 @@ struct Broker {
 }
 
 impl Broker {
-    fn start(whimbrel: &Path, data: &Path, id: i32, coordination: Option<&str>) -> Result<Self> {
-        let mut command = Command::new(whimbrel);
+    fn start(program: &Instrumented, data: &Path, id: i32, coordination: Option<&str>) -> Result<Self> {
+        let mut command = program.command();
         command.arg("start").arg("--data").arg(data.join(id.to_string()));
         let own =
             [format!("broker.id={id}"), "listeners=PLAINTEXT://127.0.0.1:0".into(), "whimbrel.http.listener=".into()];
@@ -210,12 +241,12 @@ impl Broker {
                 _ => {}
             }
         }
-        bail!("broker {id} did not start; {whimbrel:?} start says why")
+        bail!("broker {id} did not start; {:?} start says why", program.binary)
     }
 
-    fn serve(&self, whimbrel: &Path, load: &str) -> Result<()> {
+    fn serve(&self, program: &Instrumented, load: &str) -> Result<()> {
         let words = load.split_whitespace().chain(FOR_EACH_LOAD.split_whitespace());
-        done(Command::new(whimbrel).args(["bench", "run", "--bootstrap-server", &self.address]).args(words))
+        done(program.command().args(["bench", "run", "--bootstrap-server", &self.address]).args(words))
     }
 
     /// In order, so that it writes what it counted.
