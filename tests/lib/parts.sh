@@ -43,7 +43,12 @@ need_whimbrel() {
     need_kafka_jars
     return
   fi
-  [[ -z ${WHIMBREL:-} ]] || return 0
+  if [[ -n ${WHIMBREL:-} ]]; then
+    # Brokers start in folders of their own.
+    WHIMBREL=$(realpath "$WHIMBREL")
+    export WHIMBREL
+    return
+  fi
   need_c_compiler
   cargo build --quiet --locked --profile "$profile" --package whimbrel
   WHIMBREL=${CARGO_TARGET_DIR:-$PWD/target}/${profile/#dev/debug}/whimbrel
@@ -194,7 +199,7 @@ part_dist() {
   need_c_compiler
   need_llvm_tools
   cargo xtask dist
-  WHIMBREL=${CARGO_TARGET_DIR:-$PWD/target}/dist/whimbrel
+  WHIMBREL=${CARGO_TARGET_DIR:-$PWD/target}/pgo/whimbrel
   export WHIMBREL
   part_kcat
   part_clients_python

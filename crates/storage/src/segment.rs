@@ -428,8 +428,11 @@ impl Segment {
     }
 
     /// The largest timestamp before `end` and the last offset of the first batch that has it: the last entry of the
-    /// time index, or a batch after it.
+    /// time index, or a batch after it. Of an empty segment nothing is opened: each pass for retention asks every log.
     pub(crate) fn max_timestamp(self: &Arc<Self>, end: u64, mode: ReadMode) -> Result<(i64, i64), StorageError> {
+        if end == 0 {
+            return Ok((-1, self.base));
+        }
         let mut largest = self.last_time_entry(mode)?;
         let from = self.index_floor(largest.1, mode)?;
         let file = self.file(Kind::Log)?;

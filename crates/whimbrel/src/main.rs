@@ -42,7 +42,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 pub struct UsageError(pub String);
 
 fn main() -> ExitCode {
-    use_small_pages();
+    refuse_huge_pages(true);
     let (command, common) = Cli::read();
     match run(command, &common) {
         Ok(()) => ExitCode::SUCCESS,
@@ -57,12 +57,12 @@ fn main() -> ExitCode {
     }
 }
 
-/// The allocator asks for huge pages, and an idle broker would then hold 14 MB where 4 are in use: its threads take one
-/// huge page each and fill little of it. Buffers are reused, so that page faults are not what costs.
-fn use_small_pages() {
+/// Where the kernel gives huge pages to who did not ask for them (`always`), an idle broker would hold 14 MB where 4 are
+/// in use: its threads take one each and fill little of it. Buffers are reused, so that page faults are not what costs.
+fn refuse_huge_pages(are_refused: bool) {
     // A kernel that does not know the call has no huge pages to refuse, and nothing is lost but memory.
     #[cfg(target_os = "linux")]
-    let _ = rustix::thread::disable_transparent_huge_pages(true);
+    let _ = rustix::thread::disable_transparent_huge_pages(are_refused);
 }
 
 /// The error with its causes, each said once: some texts name their cause themselves.
@@ -86,7 +86,11 @@ fn run(command: Command, common: &Common) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Log(args) => log_dump::run(&args, common.format),
-        Command::Bench(args) => bench::run(args, common),
+        Command::Bench(args) => {
+            // What it starts inherits this, Kafka among it.
+            refuse_huge_pages(false);
+            bench::run(args, common)
+        }
         remote => {
             logging::for_tools();
             let output = Output::new(common.format);

@@ -67,3 +67,15 @@ fn open_files_stay_within_their_bound() {
     }
     assert!(manager.open_files() <= 10);
 }
+
+#[test]
+fn retention_opens_no_file_of_a_log_that_is_empty() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open(dir.path());
+    let logs: Vec<_> = (0..5).map(|i| create(&manager, i, &LogConfig::default())).collect();
+    manager.retention_pass(NOW_MS);
+    assert_eq!(manager.open_files(), 0);
+    append(&logs[0], &batch(3, 10, NOW_MS));
+    manager.retention_pass(NOW_MS);
+    assert_ne!(manager.open_files(), 0, "a log with records has files, and they would be counted");
+}
