@@ -35,10 +35,10 @@ const FOR_EACH_LOAD: &str = "--consumers 1 --warmup 1 --seconds 1 --no-verify";
 /// What the instrumented build is told beside where to count: to note the time at which each function first runs.
 const TIMES: &str = "-Cllvm-args=-pgo-temporal-instrumentation";
 
-/// What the optimized build is told beside the counts: what hardly ever runs in a function lies apart from the rest of it,
+/// What the optimized build is told beside the counts: what hardly ever runs of a function lies apart from the rest of it.
 const SPLIT: &str = "-Cllvm-args=-enable-split-machine-functions";
-/// and hot, cold and other functions get a section each (LLD would mix them), in which those that run are in the order in
-/// which they first do. So what is used lies together, in few pages and few lines of the cache.
+/// What its linker is told: hot, cold and other functions get a section each (LLD would mix them), in which those that run
+/// are in the order in which they first do. So what is used lies together, in few pages and few lines of the cache.
 const APART: &str = "-Clink-arg=-Wl,-z,keep-text-section-prefix,--no-warn-symbol-ordering";
 const IN_ORDER: &str = "-Clink-arg=-Wl,--symbol-ordering-file=";
 
@@ -105,8 +105,8 @@ fn printed(command: &mut Command) -> Result<String> {
 struct Tools {
     cargo: PathBuf,
     host: String,
-    /// LLVM's.
-    tools: PathBuf,
+    /// The folder of LLVM's tools.
+    llvm: PathBuf,
     work: PathBuf,
 }
 
@@ -114,9 +114,9 @@ impl Tools {
     fn find() -> Result<Self> {
         let rustc = env::var_os("RUSTC").map_or_else(|| PathBuf::from("rustc"), PathBuf::from);
         let libraries = PathBuf::from(printed(Command::new(&rustc).args(["--print", "target-libdir"]))?);
-        let tools = libraries.with_file_name("bin");
-        if !tools.join(PROFDATA).exists() {
-            bail!("{} has no {PROFDATA}; `rustup component add llvm-tools` installs it", tools.display());
+        let llvm = libraries.with_file_name("bin");
+        if !llvm.join(PROFDATA).exists() {
+            bail!("{} has no {PROFDATA}; `rustup component add llvm-tools` installs it", llvm.display());
         }
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize()?;
         let target_dir = env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), PathBuf::from);
@@ -125,7 +125,7 @@ impl Tools {
         Ok(Self {
             cargo: env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from),
             host: printed(Command::new(&rustc).args(["--print", "host-tuple"]))?,
-            tools,
+            llvm,
             work,
         })
     }
@@ -150,7 +150,7 @@ impl Tools {
     }
 
     fn profdata(&self, what: &str, from: &Path, to: &Path) -> Result<()> {
-        done(Command::new(self.tools.join(PROFDATA)).arg(what).arg("--output").arg(to).arg(from))
+        done(Command::new(self.llvm.join(PROFDATA)).arg(what).arg("--output").arg(to).arg(from))
     }
 
     /// The compiler says nothing when no name in the counts is one of its functions; but then there is no hot code.
@@ -158,7 +158,7 @@ impl Tools {
     /// # Errors
     /// There is none.
     fn check_counts_were_used(&self, binary: &Path) -> Result<()> {
-        let sections = printed(Command::new(self.tools.join("llvm-size")).arg("-A").arg(binary))?;
+        let sections = printed(Command::new(self.llvm.join("llvm-size")).arg("-A").arg(binary))?;
         let hot = sections.lines().find_map(|line| line.trim_start().strip_prefix(".text.hot"));
         let bytes: u64 = hot.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0);
         ensure!(
