@@ -10,8 +10,10 @@ use super::RequestContext;
 use super::dynamic_config::Resource;
 use super::refusal::{Refusal, on_wire};
 use crate::Broker;
-use crate::config::{ConfigEntry, Source, describe_broker, describe_broker_defaults, describe_topic, foreign, table};
-use crate::coordination::{ConfigEntity, Overrides};
+use crate::config::{
+    ConfigEntry, Layers, Source, describe_broker, describe_broker_defaults, describe_topic, foreign, table,
+};
+use crate::coordination::{ConfigEntity, CoordinationError, Overrides};
 use crate::topics;
 
 pub async fn handle(
@@ -34,8 +36,8 @@ pub async fn handle(
 
 async fn describe(broker: &Broker, resource: &DescribeConfigsResource) -> Result<Vec<ConfigEntry>, Refusal> {
     match Resource::parse(resource.resource_type, &resource.resource_name, broker.node_id)? {
-        Resource::ThisBroker => Ok(describe_broker(&broker.config().layers)),
-        Resource::AllBrokers => Ok(describe_broker_defaults(&broker.config().layers)),
+        Resource::ThisBroker => Ok(describe_broker(&layers_now(broker).await)),
+        Resource::AllBrokers => Ok(describe_broker_defaults(&layers_now(broker).await)),
         Resource::Topic(name) => {
             topics::validate_name(&name)?;
             if broker.metadata.image().topic(&name).is_none() {
@@ -46,6 +48,20 @@ async fn describe(broker: &Broker, resource: &DescribeConfigsResource) -> Result
             Ok(describe_topic(&broker.config().layers, &overrides))
         }
     }
+}
+
+/// The layers with the dynamic values that brokers have at this moment, which this one may not have heard of yet: whoever
+/// changed one a moment ago sees the change. Kafka answers from what it heard, and so does this while ZooKeeper is away.
+async fn layers_now(broker: &Broker) -> Layers {
+    let read = async {
+        let of_all = broker.coordination.read_config(&ConfigEntity::AllBrokers).await?;
+        let of_this = broker.coordination.read_config(&ConfigEntity::Broker(broker.node_id)).await?;
+        Ok::<_, CoordinationError>((of_all, of_this))
+    };
+    let read = if broker.coordination.is_connected() { read.await.ok() } else { None };
+    // Values that cannot be used together are not taken (`Broker::set_dynamic`): those in force are the answer then too.
+    let next = read.and_then(|(of_all, of_this)| broker.with_dynamic(&of_all, &of_this).ok());
+    next.map_or_else(|| broker.config().layers.clone(), |config| config.layers)
 }
 
 fn answer(
