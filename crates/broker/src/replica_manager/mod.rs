@@ -179,7 +179,7 @@ impl ReplicaManager {
         self.logs.truncate(&targets, time::wall_clock_ms())
     }
 
-    /// Called by the flusher of a log directory: everything below `to` is on disk.
+    /// Called by a flusher of a log directory: everything below `to` is on disk.
     pub fn flushed(&self, topic_partition: &TopicPartition, to: Offset) {
         if let Ok(partition) = self.partition(&topic_partition.topic, topic_partition.partition) {
             partition.flushed(to);

@@ -21,7 +21,7 @@ use super::placement::{self, BEAT, Loads};
 /// Threads of one worker's own pool for reads that miss the page cache and other calls that block.
 const BLOCKING_THREADS_MAX: usize = 8;
 
-/// Turns of tasks between two looks at the sockets and the timers. Each may take half a millisecond, and what waits for the
+/// Turns of tasks between two looks at the sockets and the timers. Each may take half a millisecond, and what waits for a
 /// flusher is woken again and again: with tokio's 61 the others would wait for long.
 const EVENT_INTERVAL: u32 = 8;
 

@@ -45,6 +45,15 @@ impl Log {
         self.flush_is_queued.store(false, Ordering::Release);
     }
 
+    /// Whether a flusher has the log; set and read under the lock of the queue.
+    pub(crate) fn is_flushing(&self) -> bool {
+        self.is_flushing.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_flushing(&self, is_flushing: bool) {
+        self.is_flushing.store(is_flushing, Ordering::Relaxed);
+    }
+
     /// Whether the partition's directory must be synced into its parent; the caller does it.
     pub(crate) fn take_needs_parent_sync(&self) -> bool {
         self.needs_parent_sync.load(Ordering::Relaxed) && self.needs_parent_sync.swap(false, Ordering::AcqRel)

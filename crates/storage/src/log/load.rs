@@ -223,6 +223,7 @@ impl Log {
             last_append_ms: AtomicI64::new(context.now_ms),
             last_flush_ms: AtomicI64::new(context.now_ms),
             flush_is_queued: AtomicBool::new(false),
+            is_flushing: AtomicBool::new(false),
             needs_parent_sync: AtomicBool::new(false),
             state: Mutex::new(state),
         }

@@ -287,7 +287,8 @@ impl LogManager {
 
     fn start_flushers(&self) {
         let mut flushers = self.flushers.lock();
-        for (i, dir) in self.dirs.iter().enumerate() {
+        let each = (0..flusher::THREADS).flat_map(|_| self.dirs.iter().enumerate());
+        for (i, dir) in each {
             let owned = dir.clone();
             match std::thread::Builder::new().name(format!("flush-{i}")).spawn(move || flusher::run(&owned)) {
                 Ok(handle) => flushers.push(handle),

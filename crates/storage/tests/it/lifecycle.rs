@@ -77,6 +77,37 @@ fn a_flush_is_heard_of_and_covers_what_was_appended() {
     assert!(1 <= manager.dirs()[0].flushes);
 }
 
+/// More logs than threads that sync, and each is asked for again while it is synced.
+#[test]
+fn flushes_of_many_logs_at_a_time_are_all_heard_of() {
+    const ROUNDS: i64 = 30;
+    let dir = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open(dir.path());
+    let flushes = Arc::new(Flushes::default());
+    manager.set_listener(flushes.clone());
+    let logs: Vec<_> = (0..9).map(|i| create(&manager, i, &LogConfig::default())).collect();
+    std::thread::scope(|scope| {
+        for logs in logs.chunks(3) {
+            let flushes = &flushes;
+            scope.spawn(move || {
+                for round in 1..=ROUNDS {
+                    for log in logs {
+                        append(log, &batch(1, 40, NOW_MS));
+                        log.request_flush();
+                        append(log, &batch(1, 40, NOW_MS));
+                        log.request_flush();
+                    }
+                    for log in logs {
+                        flushes.wait_for(log.topic_partition(), Offset(2 * round));
+                        assert_eq!(log.flushed_offset(), Offset(2 * round));
+                    }
+                }
+            });
+        }
+    });
+    manager.close();
+}
+
 #[test]
 fn a_directory_in_use_is_refused_by_name_of_its_holder() {
     let dir = tempfile::tempdir().expect("a directory");

@@ -51,7 +51,7 @@ impl Partition {
     }
 
     /// Asks for the flush without which what is below `end` is not committed, if there is one. To be called when all of a
-    /// request is appended: the flusher is woken once then, and takes all of it in one round.
+    /// request is appended: where syncs are fast, a flusher is woken once then and takes all of it.
     pub fn request_flush(&self, end: Offset) {
         if self.flushes_before_ack(&self.replica.read()) && self.log.flushed_offset() < end {
             self.log.request_flush();
@@ -77,7 +77,7 @@ impl Partition {
         Ok(true)
     }
 
-    /// Called by the flusher: everything below `to` is on disk.
+    /// Called by a flusher: everything below `to` is on disk.
     pub fn flushed(&self, to: Offset) {
         let mut wakes = Wakes::default();
         if self.flushes_each_message() {
