@@ -218,6 +218,7 @@ pub struct PartitionUptime {
 /// Windows in which something got through, and the gaps between.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Availability {
+    /// 0 where nobody produced or consumed, so that it is not known.
     pub windows: u64,
     pub available: u64,
     /// Stretches without success that are longer than a window.

@@ -33,18 +33,20 @@ const DIRECTIONS: usize = 2;
 pub struct UptimeRecorder {
     began: Instant,
     partitions: Vec<(String, i32)>,
+    is_consumed: bool,
     /// In order of time.
     chunks: Vec<OnceLock<Box<[AtomicU64]>>>,
 }
 
 impl UptimeRecorder {
     /// A recorder of `partitions` (topic and number), which later calls name by their place in the list. What comes
-    /// before `began`, as in a warm-up, is not recorded.
-    pub fn new(began: Instant, partitions: &[(String, i32)]) -> Arc<Self> {
+    /// before `began`, as in a warm-up, is not recorded. Unless `is_consumed`, nobody reads, which is no gap: the other
+    /// direction then has no windows.
+    pub fn new(began: Instant, partitions: &[(String, i32)], is_consumed: bool) -> Arc<Self> {
         let chunk_bytes = partitions.len().max(1) * DIRECTIONS * size_of::<AtomicU64>();
         let chunks = CHUNKS_MAX.min(BYTES_MAX.div_ceil(chunk_bytes));
         let chunks = repeat_with(OnceLock::new).take(chunks).collect();
-        Arc::new(Self { began, partitions: partitions.to_vec(), chunks })
+        Arc::new(Self { began, partitions: partitions.to_vec(), is_consumed, chunks })
     }
 
     /// A record was just acknowledged by the partition at `index`.
@@ -83,7 +85,7 @@ impl UptimeRecorder {
             topic: topic.clone(),
             partition: *partition,
             produce: availability(index, PRODUCED),
-            consume: availability(index, CONSUMED),
+            consume: if self.is_consumed { availability(index, CONSUMED) } else { Availability::default() },
         };
         Uptime { window_ms: WINDOW_MS, partitions: self.partitions.iter().enumerate().map(partition).collect() }
     }
@@ -155,7 +157,7 @@ mod tests {
     #[test]
     fn each_partition_and_direction_has_windows_of_its_own() {
         let began = Instant::now();
-        let recorder = UptimeRecorder::new(began, &[("t".into(), 0), ("t".into(), 1)]);
+        let recorder = UptimeRecorder::new(began, &[("t".into(), 0), ("t".into(), 1)], true);
         let at = |ms| began + Duration::from_millis(ms);
         for ms in [0, 99, 100, 350, 6_400, 99_999] {
             recorder.note(1, PRODUCED, at(ms));
@@ -181,7 +183,7 @@ mod tests {
     fn nothing_is_lost_between_threads() {
         let names: Vec<(String, i32)> = (0..64).map(|partition| ("t".to_owned(), partition)).collect();
         let began = Instant::now();
-        let recorder = UptimeRecorder::new(began, &names);
+        let recorder = UptimeRecorder::new(began, &names, false);
         std::thread::scope(|scope| {
             for thread in 0..4 {
                 let recorder = &recorder;
@@ -196,12 +198,13 @@ mod tests {
         });
         let uptime = recorder.finish(began + Duration::from_secs(60));
         assert!(uptime.partitions.iter().all(|partition| partition.produce.available == 600));
+        assert!(uptime.partitions.iter().all(|partition| partition.consume.windows == 0), "nobody reads");
     }
 
     #[test]
     fn memory_has_a_bound() {
         let names: Vec<(String, i32)> = (0..1_000_000).map(|partition| (String::new(), partition)).collect();
-        let recorder = UptimeRecorder::new(Instant::now(), &names);
+        let recorder = UptimeRecorder::new(Instant::now(), &names, true);
         assert_eq!(recorder.chunks.len(), BYTES_MAX.div_ceil(16_000_000));
     }
 }

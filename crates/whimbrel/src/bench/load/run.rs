@@ -89,7 +89,7 @@ impl Load {
         let lead = LEAD + LEAD_PER_THREAD * u32::try_from(threads).unwrap_or(u32::MAX);
         let (warmup, measured) = (seconds(workload.warmup_seconds), seconds(workload.seconds));
         let clock = Clock::new(Instant::now() + lead, warmup, measured);
-        let uptime = options.has_uptime.then(|| uptime_recorder(&clock, &topics));
+        let uptime = options.has_uptime.then(|| uptime_recorder(&clock, &topics, 0 < workload.consumers));
         let shared = Arc::new(Shared {
             workload: workload.clone(),
             topics,
@@ -244,13 +244,13 @@ fn seconds(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
-fn uptime_recorder(clock: &Clock, topics: &Topics) -> Arc<UptimeRecorder> {
+fn uptime_recorder(clock: &Clock, topics: &Topics, is_consumed: bool) -> Arc<UptimeRecorder> {
     let named = |index| {
         let (name, partition) = topics.target(index);
         (name.to_string(), partition)
     };
     let partitions: Vec<_> = (0..topics.len()).map(named).collect();
-    UptimeRecorder::new(clock.instant_of(clock.measured_from_ns), &partitions)
+    UptimeRecorder::new(clock.instant_of(clock.measured_from_ns), &partitions, is_consumed)
 }
 
 /// The versions that all brokers understand.

@@ -12,7 +12,7 @@ const COLUMNS: [&str; 10] =
 const NUMBERS_FROM: usize = 4;
 const US_PER_MS: f64 = 1000.0;
 
-/// Prints two rows for each point of which it is known, and what was done to the system.
+/// Prints a row for each direction of each point of which it is known, and what was done to the system.
 ///
 /// # Errors
 /// The standard output cannot be written to.
@@ -66,5 +66,8 @@ fn rows((point, uptime): (&Point, &Uptime)) -> Vec<Vec<String>> {
     };
     let produce = uptime.partitions.iter().map(|partition| &partition.produce).collect();
     let consume = uptime.partitions.iter().map(|partition| &partition.consume).collect();
-    vec![row("produce", produce), row("consume", consume)]
+    let directions: [(&str, Vec<&Availability>); 2] = [("produce", produce), ("consume", consume)];
+    // Without consumers nobody could read.
+    let watched = directions.into_iter().filter(|(_, of)| of.iter().any(|partition| 0 < partition.windows));
+    watched.map(|(direction, of)| row(direction, of)).collect()
 }

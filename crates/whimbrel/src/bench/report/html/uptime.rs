@@ -46,7 +46,9 @@ fn table(results: &Results<'_>) -> String {
     for point in results.points.iter().filter(|point| is_watched(point)) {
         let _ = write!(text, "<tbody>{}", point_header(&point.label, 8, ""));
         for (system, rounds) in point.measured() {
-            for side in SIDES {
+            // Without consumers nobody could read.
+            let is_watched = |side: &Side| partitions(rounds).any(|partition| 0 < (side.of)(partition).windows);
+            for side in SIDES.into_iter().filter(is_watched) {
                 let _ = write!(
                     text,
                     "<tr>{}<td class=\"text\">{}</td>{}</tr>",
