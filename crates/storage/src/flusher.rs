@@ -20,7 +20,7 @@ use crate::error::StorageError;
 use crate::files::small;
 use crate::log::Log;
 
-/// Threads of a directory. More would make the groups smaller, not the wait much shorter.
+/// Threads of a directory. Each more shortens the wait and makes the groups smaller, which costs CPU (ADR 10).
 pub(crate) const THREADS: usize = 4;
 /// A sync that takes longer is worth waking another thread for what waits behind it. On tmpfs, and on a disk whose cache
 /// survives a power cut, one thread is done before a second is awake.
@@ -28,7 +28,7 @@ const SLOW: Duration = Duration::from_micros(100);
 
 struct Queue {
     logs: Vec<Arc<Log>>,
-    /// Threads that sync. While there is one, what comes is looked at once more.
+    /// Threads that sync. Each looks here again when it is done, so that while there is one nothing is left lying.
     active: usize,
     /// The whole file system is being synced: what comes meanwhile is one group.
     is_syncing_all: bool,
@@ -98,12 +98,14 @@ impl FlushQueue {
             let taken = queue.next();
             if !taken.is_empty() {
                 queue.active += 1;
+                // What came while syncs were fast woke nobody.
                 if queue.logs.iter().any(|log| !log.is_flushing()) && queue.wants_another() {
                     self.wake.notify_one();
                 }
                 return Some(taken);
             }
             if queue.is_stopped && queue.logs.is_empty() {
+                // Others may have slept since before it was empty.
                 self.wake.notify_all();
                 return None;
             }

@@ -78,6 +78,7 @@ pub struct Log {
     last_append_ms: AtomicI64,
     last_flush_ms: AtomicI64,
     flush_is_queued: AtomicBool,
+    /// Belongs to the directory's queue, under whose lock alone it is looked at.
     is_flushing: AtomicBool,
     /// The partition's directory is not known to be in its parent after a power cut.
     needs_parent_sync: AtomicBool,

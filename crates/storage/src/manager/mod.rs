@@ -292,7 +292,7 @@ impl LogManager {
             let owned = dir.clone();
             match std::thread::Builder::new().name(format!("flush-{i}")).spawn(move || flusher::run(&owned)) {
                 Ok(handle) => flushers.push(handle),
-                // Without a flusher nothing could be acknowledged.
+                // Without flushers nothing could be acknowledged.
                 Err(error) => dir.take_offline(&format!("no flusher thread: {error}")),
             }
         }
