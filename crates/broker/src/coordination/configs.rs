@@ -137,6 +137,15 @@ impl Coordination {
         self.inner.configs.topics.write().remove(topic);
     }
 
+    /// What was changed while brokers ran, for all of them and for this one, read now.
+    ///
+    /// # Errors
+    /// As [`Coordination::read_config`].
+    pub async fn read_broker_configs(&self, node_id: NodeId) -> Result<(Overrides, Overrides), CoordinationError> {
+        let (all, this) = (ConfigEntity::AllBrokers, ConfigEntity::Broker(node_id));
+        tokio::try_join!(self.read_config(&all), self.read_config(&this))
+    }
+
     /// The overrides of an entity, read now.
     ///
     /// # Errors

@@ -13,7 +13,7 @@ use crate::Broker;
 use crate::config::{
     ConfigEntry, Layers, Source, describe_broker, describe_broker_defaults, describe_topic, foreign, table,
 };
-use crate::coordination::{ConfigEntity, CoordinationError, Overrides};
+use crate::coordination::{ConfigEntity, Overrides};
 use crate::topics;
 
 pub async fn handle(
@@ -23,21 +23,30 @@ pub async fn handle(
 ) -> DescribeConfigsResponse {
     let mut results = Vec::with_capacity(request.resources.len());
     for resource in &request.resources {
-        let entries = describe(context.broker(), resource).await.map(|entries| {
-            entries
-                .into_iter()
-                .map(|entry| on_the_wire(entry, &request, version))
-                .chain(others(context.broker(), resource))
+        let entries = describe(context.broker(), resource).await.map(|(entries, others)| {
+            entries.into_iter().map(|entry| on_the_wire(entry, &request, version)).chain(others)
         });
         results.push(answer(resource, entries.map(Iterator::collect)));
     }
     DescribeConfigsResponse { results, ..Default::default() }
 }
 
-async fn describe(broker: &Broker, resource: &DescribeConfigsResource) -> Result<Vec<ConfigEntry>, Refusal> {
+/// The settings that we know, and what else a broker has.
+async fn describe(
+    broker: &Broker,
+    resource: &DescribeConfigsResource,
+) -> Result<(Vec<ConfigEntry>, Vec<DescribeConfigsResourceResult>), Refusal> {
     match Resource::parse(resource.resource_type, &resource.resource_name, broker.node_id)? {
-        Resource::ThisBroker => Ok(describe_broker(&layers_now(broker).await)),
-        Resource::AllBrokers => Ok(describe_broker_defaults(&layers_now(broker).await)),
+        Resource::ThisBroker => {
+            let (of_all, of_this) = dynamic_now(broker).await;
+            let entries = describe_broker(&layers_with(broker, &of_all, &of_this));
+            Ok((entries, others(of_this, Source::DynamicBroker)))
+        }
+        Resource::AllBrokers => {
+            let (of_all, of_this) = dynamic_now(broker).await;
+            let entries = describe_broker_defaults(&layers_with(broker, &of_all, &of_this));
+            Ok((entries, others(of_all, Source::DynamicDefaultBroker)))
+        }
         Resource::Topic(name) => {
             topics::validate_name(&name)?;
             if broker.metadata.image().topic(&name).is_none() {
@@ -45,23 +54,27 @@ async fn describe(broker: &Broker, resource: &DescribeConfigsResource) -> Result
             }
             // Read now, so that whoever changed it a moment ago sees the change.
             let overrides = broker.coordination.read_config(&ConfigEntity::Topic(name.into())).await?;
-            Ok(describe_topic(&broker.config().layers, &overrides))
+            Ok((describe_topic(&broker.config().layers, &overrides), Vec::new()))
         }
     }
 }
 
-/// The layers with the dynamic values that brokers have at this moment, which this one may not have heard of yet: whoever
+/// The dynamic values that all brokers and this one have at this moment, which this one may not have heard of yet: whoever
 /// changed one a moment ago sees the change. Kafka answers from what it heard, and so does this while ZooKeeper is away.
-async fn layers_now(broker: &Broker) -> Layers {
-    let read = async {
-        let of_all = broker.coordination.read_config(&ConfigEntity::AllBrokers).await?;
-        let of_this = broker.coordination.read_config(&ConfigEntity::Broker(broker.node_id)).await?;
-        Ok::<_, CoordinationError>((of_all, of_this))
+async fn dynamic_now(broker: &Broker) -> (Overrides, Overrides) {
+    let read = if broker.coordination.is_connected() {
+        broker.coordination.read_broker_configs(broker.node_id).await.ok()
+    } else {
+        None
     };
-    let read = if broker.coordination.is_connected() { read.await.ok() } else { None };
-    // Values that cannot be used together are not taken (`Broker::set_dynamic`): those in force are the answer then too.
-    let next = read.and_then(|(of_all, of_this)| broker.with_dynamic(&of_all, &of_this).ok());
-    next.map_or_else(|| broker.config().layers.clone(), |config| config.layers)
+    read.unwrap_or_else(|| broker.dynamic_config())
+}
+
+/// The layers with these dynamic values. Those that cannot be used together are not taken (`Broker::set_dynamic`): what is
+/// in force is the answer then.
+fn layers_with(broker: &Broker, of_all: &Overrides, of_this: &Overrides) -> Layers {
+    let next = broker.with_dynamic(of_all, of_this);
+    next.map_or_else(|_| broker.config().layers.clone(), |config| config.layers)
 }
 
 fn answer(
@@ -109,14 +122,7 @@ fn on_the_wire(entry: ConfigEntry, request: &DescribeConfigsRequest, version: i1
 
 /// Dynamic settings of brokers that are not in our table. They are another implementation's, and without effect here;
 /// Kafka's tools write back what they read, so leaving them out would delete them.
-fn others(broker: &Broker, resource: &DescribeConfigsResource) -> Vec<DescribeConfigsResourceResult> {
-    let (of_all, of_this) = broker.dynamic_config();
-    let (overrides, source): (Overrides, Source) =
-        match Resource::parse(resource.resource_type, &resource.resource_name, broker.node_id) {
-            Ok(Resource::ThisBroker) => (of_this, Source::DynamicBroker),
-            Ok(Resource::AllBrokers) => (of_all, Source::DynamicDefaultBroker),
-            Ok(Resource::Topic(_)) | Err(_) => return Vec::new(),
-        };
+fn others(overrides: Overrides, source: Source) -> Vec<DescribeConfigsResourceResult> {
     let unknown = overrides.into_iter().filter(|(key, _)| table::find(key).is_none());
     let result = |(key, value): (String, String)| {
         // As Kafka treats what it does not know: it may be a secret.

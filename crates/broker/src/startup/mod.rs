@@ -27,9 +27,7 @@ use whimbrel_storage::{LoadReport, LogManager, LogManagerConfig, OpenError, Stor
 use crate::Broker;
 use crate::config::{BrokerConfig, ConfigError};
 use crate::controller::{self, ControllerSettings};
-use crate::coordination::{
-    ConfigEntity, ConnectSettings, Coordination, CoordinationError, Overrides, Registration, RegistrationError,
-};
+use crate::coordination::{ConnectSettings, Coordination, CoordinationError, Registration, RegistrationError};
 use crate::interbroker::PeerOptions;
 use crate::local_broker::FlushedTo;
 use crate::metrics::Metrics;
@@ -104,7 +102,7 @@ impl Broker {
         let (node_id, cluster_id) = identify(&config, &coordination).await?;
         coordination.check_progress().await?;
         coordination.load_topic_configs().await?;
-        let (of_all, of_this) = dynamic_config(&coordination, node_id).await?;
+        let (of_all, of_this) = coordination.read_broker_configs(node_id).await?;
         // What was changed while the broker ran wins over what it is started with: its listeners above all.
         let config = config.with_dynamic(&of_all, &of_this).unwrap_or_else(|error| {
             tracing::error!("the dynamic broker configuration is not used: {error}");
@@ -201,15 +199,6 @@ async fn connect(
     let first = logs.dirs().first().map(|dir| dir.path.clone()).unwrap_or_default();
     let coordination = Coordination::open(connect, &first).await?;
     Ok((keeper, coordination, servers))
-}
-
-/// What was changed while brokers ran, for all of them and for this one.
-async fn dynamic_config(
-    coordination: &Coordination,
-    node_id: NodeId,
-) -> Result<(Overrides, Overrides), CoordinationError> {
-    let (all, this) = (ConfigEntity::AllBrokers, ConfigEntity::Broker(node_id));
-    tokio::try_join!(coordination.read_config(&all), coordination.read_config(&this))
 }
 
 fn controller_settings(config: &BrokerConfig, id: NodeId) -> ControllerSettings {
