@@ -1,13 +1,13 @@
 //! What a broker does from time to time, whether or not anybody asks: checkpoints, retention, deletion of old files, and
 //! of idempotent producers that fell silent.
 //!
-//! One task for all of it. Each pass goes over all logs on a thread that may block; a pass that takes longer than its
-//! interval is not started twice.
+//! One task for the passes over all logs, and one for the deletion, which may take minutes and keeps no checkpoint waiting.
+//! Each pass is on a thread that may block; one that takes longer than its interval is not started twice.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 use tokio_util::sync::CancellationToken;
 use whimbrel_storage::LogManager;
 
@@ -29,11 +29,32 @@ pub struct ProducerExpiry {
 
 /// Runs until `stop`.
 pub async fn run(logs: Arc<LogManager>, settings: LogSettings, producers: ProducerExpiry, stop: CancellationToken) {
-    let every = |period: Duration, first: Duration| {
-        let mut interval = interval_at(Instant::now() + first, period.max(Duration::from_millis(1)));
-        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        interval
-    };
+    tokio::join!(passes(&logs, settings, producers, &stop), deletions(&logs, &stop));
+}
+
+fn every(period: Duration, first: Duration) -> Interval {
+    let mut interval = interval_at(Instant::now() + first, period.max(Duration::from_millis(1)));
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
+}
+
+async fn deletions(logs: &Arc<LogManager>, stop: &CancellationToken) {
+    let mut interval = every(DELETION_INTERVAL, DELETION_INTERVAL);
+    while stop.run_until_cancelled(interval.tick()).await.is_some() {
+        if logs.next_deletion_ms().is_some_and(|due| due <= time::wall_clock_ms()) {
+            run_pass(Pass::Deletion, logs).await;
+        }
+    }
+}
+
+async fn run_pass(pass: Pass, logs: &Arc<LogManager>) {
+    let logs = logs.clone();
+    if tokio::task::spawn_blocking(move || pass.run(&logs)).await.is_err() {
+        tracing::error!(?pass, "a housekeeping pass panicked");
+    }
+}
+
+async fn passes(logs: &Arc<LogManager>, settings: LogSettings, producers: ProducerExpiry, stop: &CancellationToken) {
     // What lies below the checkpointed recovery point is never cut after a crash, damaged or not: the sooner a flush is
     // noted the better. Kafka's minute is kept as the upper bound, and a pass without news writes nothing.
     let recovery = settings.recovery_point_checkpoint_interval.min(settings.high_watermark_checkpoint_interval);
@@ -45,7 +66,6 @@ pub async fn run(logs: Arc<LogManager>, settings: LogSettings, producers: Produc
     let mut high_watermark = every(high_watermark, high_watermark);
     let mut retention = every(settings.retention_check_interval, settings.initial_task_delay);
     let mut flush = every(flush, flush);
-    let mut deletion = every(DELETION_INTERVAL, DELETION_INTERVAL);
     let mut expiry = every(producers.check_interval, producers.check_interval);
     loop {
         let pass = tokio::select! {
@@ -55,20 +75,13 @@ pub async fn run(logs: Arc<LogManager>, settings: LogSettings, producers: Produc
             _ = high_watermark.tick() => Pass::HighWatermarks,
             _ = retention.tick() => Pass::Retention,
             _ = flush.tick() => Pass::Flush,
-            _ = deletion.tick() => Pass::Deletion,
             _ = expiry.tick() => Pass::Producers { expire_after: producers.after },
         };
-        if pass == Pass::Deletion && logs.next_deletion_ms().is_none_or(|due| time::wall_clock_ms() < due) {
-            continue;
-        }
-        let logs = logs.clone();
-        if tokio::task::spawn_blocking(move || pass.run(&logs)).await.is_err() {
-            tracing::error!(?pass, "a housekeeping pass panicked");
-        }
+        run_pass(pass, logs).await;
     }
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 enum Pass {
     RecoveryPoints,
     LogStarts,

@@ -4,4 +4,5 @@ pub(crate) mod cache;
 pub(crate) mod lend;
 pub(crate) mod pool;
 pub(crate) mod read;
+pub(crate) mod remove;
 pub(crate) mod small;

@@ -1,6 +1,5 @@
 //! What the broker's scheduler calls from time to time.
 
-use std::fs;
 use std::io;
 
 use whimbrel_model::{Offset, TopicPartition};
@@ -8,6 +7,7 @@ use whimbrel_model::{Offset, TopicPartition};
 use super::{Doomed, LogManager};
 use crate::dir::describe;
 use crate::error::StorageError;
+use crate::files::remove::{Pace, remove_paced};
 
 /// What a retention pass removed over all logs.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,14 +51,12 @@ impl LogManager {
         truncated.fold(Ok(()), Result::and)
     }
 
-    /// Removes files and directories that waited for `file.delete.delay.ms`; returns how many.
+    /// Removes files and directories that waited for `file.delete.delay.ms`; returns how many. Takes half of a core at most.
     pub fn deletion_pass(&self, now_ms: i64) -> usize {
         let due: Vec<Doomed> = self.doomed.lock().extract_if(.., |doomed| doomed.due_ms <= now_ms).collect();
-        let mut removed = 0;
+        let (mut removed, mut pace) = (0, Pace::default());
         for doomed in due {
-            let is_dir = doomed.path.is_dir();
-            let result = if is_dir { fs::remove_dir_all(&doomed.path) } else { fs::remove_file(&doomed.path) };
-            match result {
+            match remove_paced(&doomed.path, &mut pace) {
                 Ok(()) => removed += 1,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => tracing::warn!(path = %doomed.path.display(), %error, "not removed; the next start will"),
