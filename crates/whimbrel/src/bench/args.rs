@@ -64,7 +64,7 @@ pub struct RunArgs {
     /// Something that is done to the brokers that are started, such as "kill leader at 5s for 10s"
     #[arg(long, value_name = "PLAN", help_heading = "System")]
     pub fault: Vec<FaultPlan>,
-    /// What the cluster is asked besides, such as "create 1000 topics at 5s" or "read 5 GB back at 5s"
+    /// What the cluster is asked besides, such as "create 1000 topics at 5s", "read 5 GB back at 5s" or "delete 5 GB at 5s"
     #[arg(long, value_name = "WORK", help_heading = "System")]
     pub disturb: Vec<Disturbance>,
     /// Processes of the cluster on this machine, whose cost is told

@@ -225,6 +225,13 @@ pub struct Availability {
     pub gaps: Vec<Gap>,
 }
 
+impl Availability {
+    /// Whether anybody tried: without consumers nothing is known of consuming.
+    pub fn is_watched(&self) -> bool {
+        self.windows != 0
+    }
+}
+
 #[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
 pub struct Gap {
     pub at_ms: i64,

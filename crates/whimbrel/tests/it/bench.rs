@@ -107,13 +107,14 @@ fn a_cluster_has_other_work_meanwhile_and_is_left_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
     let broker = Broker::start(dir.path(), &[]);
     let load = "--rate 500 --consumers 0 --seconds 4 --warmup 0 --format json";
-    let disturb = ["--disturb", "create 5 topics at 200ms", "--disturb", "read 3 MB back at 100ms"];
+    let disturb = ["create 5 topics at 200ms", "read 3 MB back at 100ms", "delete 2 MB at 300ms"];
+    let disturb = disturb.into_iter().flat_map(|what| ["--disturb", what]);
     let args: Vec<&str> = ["bench", "run"].into_iter().chain(load.split(' ')).chain(disturb).collect();
     let points = points(&broker.ok(&args));
     assert_verified(&points[0]);
     let done: Vec<&str> =
         points[0]["faults"].as_array().unwrap().iter().map(|done| done["what"].as_str().unwrap()).collect();
-    assert_eq!(done, ["3 MB read back", "5 topics created"]);
+    assert_eq!(done, ["3 MB read back", "5 topics created", "2 MB deleted"]);
     assert_eq!(broker.ok(&["topic", "list", "--format", "json"]).trim(), "[]", "its topics are deleted");
 }
 

@@ -19,8 +19,8 @@ use crate::bench::result::Fault;
 use crate::bench::target::Target;
 use crate::bench::workload::{Payload, Workload};
 
-/// What is read back was written in records and batches of these sizes: the reading is to cost the broker, not the
-/// reader.
+/// What is read back or deleted was written in records and batches of these sizes: the reading is to cost the broker, not
+/// the reader.
 const RECORD_BYTES: usize = 64 * 1024;
 const BATCH_BYTES: usize = 512 * 1024;
 /// Pause between two looks at whether the load is over or the time has come.
@@ -46,7 +46,8 @@ struct Asking {
 }
 
 impl Disturber {
-    /// Writes what is to be read back; where the bench started the system, the disk alone has it then.
+    /// Writes what is to be read back or deleted. Where the bench started the system, the disk alone has then what is read
+    /// back.
     ///
     /// # Errors
     /// The cluster refuses a topic or a record, or the data cannot be taken out of the page cache.
@@ -59,8 +60,10 @@ impl Disturber {
             replicas: workload.replicas,
         };
         for (index, plan) in plans.iter().enumerate() {
-            if let Work::ReadBack { bytes } = plan.work {
-                runtime.block_on(asking.write_what_is_read_back(index, bytes))?;
+            if let Some(bytes) = plan.work.bytes_before() {
+                runtime.block_on(asking.write_before(index, bytes))?;
+            }
+            if let Work::ReadBack { .. } = plan.work {
                 target.forget_cached().context("what was written to be read back is still in the page cache")?;
             }
         }
@@ -68,7 +71,7 @@ impl Disturber {
     }
 
     /// Carries all of it out, counted from `began`, until it is done or `is_over`. What could not be done, or not all
-    /// of it, is in the list with what became of it. Blocks; for a thread of its own.
+    /// of it, is in the list with what became of it. Blocks until `is_over`; for a thread of its own.
     pub fn carry_out(self, began: Instant, is_over: &Arc<AtomicBool>) -> Vec<Fault> {
         let mut faults = self.runtime.block_on(async {
             let mut works = JoinSet::new();
@@ -76,10 +79,15 @@ impl Disturber {
                 let (asking, is_over) = (self.asking.clone(), is_over.clone());
                 works.spawn(async move { asking.carry_out(index, plan, began, &is_over).await });
             }
-            works.join_all().await
+            let faults = works.join_all().await;
+            // Before that, the removal would be one more disturbance, which nobody asked for.
+            while !is_over.load(Ordering::Relaxed) {
+                tokio::time::sleep(LOOK_INTERVAL).await;
+            }
+            self.remove_topics().await;
+            faults
         });
         faults.sort_by_key(|fault| fault.at_ms);
-        self.runtime.block_on(self.remove_topics());
         faults
     }
 
@@ -114,7 +122,7 @@ impl Asking {
         Ok(())
     }
 
-    async fn write_what_is_read_back(&self, index: usize, bytes: u64) -> anyhow::Result<()> {
+    async fn write_before(&self, index: usize, bytes: u64) -> anyhow::Result<()> {
         let topic = self.cold_topic(index);
         self.create(topic.clone(), self.partitions).await?;
         let options = ProducerOptions { batch_bytes: BATCH_BYTES, ..ProducerOptions::default() };
@@ -142,6 +150,7 @@ impl Asking {
         let done = match plan.work {
             Work::CreateTopics { count } => self.create_topics(index, count, is_over).await,
             Work::ReadBack { bytes } => self.read_back(index, bytes, is_over).await,
+            Work::Delete { bytes } => self.delete(index, bytes).await,
         };
         let what = done.unwrap_or_else(|error| format!("\"{plan}\" could not be done: {error:#}"));
         tracing::info!(at_ms, what, "disturbance");
@@ -160,6 +169,12 @@ impl Asking {
         } else {
             format!("{count} topics created")
         })
+    }
+
+    /// Brokers that the bench started remove the files a second later, or two.
+    async fn delete(&self, index: usize, bytes: u64) -> anyhow::Result<String> {
+        delete_topic(&self.cluster, &self.cold_topic(index)).await?;
+        Ok(format!("{} deleted", amount(bytes)))
     }
 
     async fn read_back(&self, index: usize, bytes: u64, is_over: &AtomicBool) -> anyhow::Result<String> {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 const GRAMMAR: &str = "\
 create N topics at TIME      of one partition each, with the replicas of the load; removed at the end
 read BYTES back at TIME      a consumer reads as fast as it can what was written before the load began
+delete BYTES at TIME         a topic with so much in it, which was written before the load began
   BYTES  500 MB, 5 GB
   TIME   500ms, 5s, 1m; counts from the beginning of the measured part";
 const MB: u64 = 1_000_000;
@@ -30,6 +31,17 @@ pub struct Disturbance {
 pub enum Work {
     CreateTopics { count: u32 },
     ReadBack { bytes: u64 },
+    Delete { bytes: u64 },
+}
+
+impl Work {
+    /// What is written before the load begins.
+    pub fn bytes_before(self) -> Option<u64> {
+        match self {
+            Self::CreateTopics { .. } => None,
+            Self::ReadBack { bytes } | Self::Delete { bytes } => Some(bytes),
+        }
+    }
 }
 
 /// A disturbance that cannot be read.
@@ -61,6 +73,7 @@ fn parse(words: &[&str]) -> Result<Disturbance, String> {
             _ => return Err(format!("\"{count}\" is no number from 1 to {TOPICS_MAX}")),
         },
         ["read", amount @ .., "back"] => Work::ReadBack { bytes: parse_bytes(&amount.concat())? },
+        ["delete", amount @ ..] => Work::Delete { bytes: parse_bytes(&amount.concat())? },
         other => return Err(format!("\"{}\" is nothing that can be asked for", other.join(" "))),
     };
     Ok(Disturbance { work, at })
@@ -96,6 +109,7 @@ impl fmt::Display for Disturbance {
         match self.work {
             Work::CreateTopics { count } => write!(f, "create {count} topics at {at}"),
             Work::ReadBack { bytes } => write!(f, "read {} back at {at}", amount(bytes)),
+            Work::Delete { bytes } => write!(f, "delete {} at {at}", amount(bytes)),
         }
     }
 }
@@ -116,7 +130,9 @@ mod tests {
 
     #[test]
     fn what_is_read_is_written_the_same() {
-        for text in ["create 1000 topics at 10s", "read 5 GB back at 1m 30s", "read 1500 MB back at 500ms"] {
+        for text in
+            ["create 1000 topics at 10s", "read 5 GB back at 1m 30s", "read 1500 MB back at 500ms", "delete 2 GB at 3s"]
+        {
             let disturbance: Disturbance = text.parse().unwrap();
             assert_eq!(disturbance.to_string(), text);
             let json = serde_json::to_string(&disturbance).unwrap();
@@ -135,6 +151,7 @@ mod tests {
             ("create some topics at 1s", "\"some\" is no number"),
             ("read back at 1s", "\"\" is no number of MB"),
             ("read 5 back at 1s", "\"5\" is no number of MB"),
+            ("delete topics at 1s", "\"topics\" is no number of MB"),
             ("read 99999999999999999 GB back at 1s", "is no number of MB"),
             ("sing at 1s", "\"sing\" is nothing"),
         ] {

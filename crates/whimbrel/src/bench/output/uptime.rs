@@ -67,7 +67,6 @@ fn rows((point, uptime): (&Point, &Uptime)) -> Vec<Vec<String>> {
     let produce = uptime.partitions.iter().map(|partition| &partition.produce).collect();
     let consume = uptime.partitions.iter().map(|partition| &partition.consume).collect();
     let directions: [(&str, Vec<&Availability>); 2] = [("produce", produce), ("consume", consume)];
-    // Without consumers nobody could read.
-    let watched = directions.into_iter().filter(|(_, of)| of.iter().any(|partition| 0 < partition.windows));
+    let watched = directions.into_iter().filter(|(_, of)| of.iter().any(|partition| partition.is_watched()));
     watched.map(|(direction, of)| row(direction, of)).collect()
 }

@@ -209,6 +209,6 @@ fn total(point: &Point, read: fn(&ProcessCost) -> f64) -> Option<f64> {
 fn longest_gap(point: &Point, is_produce: bool) -> Option<f64> {
     let partitions = &point.uptime.as_ref()?.partitions;
     let sides = partitions.iter().map(|of| if is_produce { &of.produce } else { &of.consume });
-    let gaps = sides.filter(|side| 0 < side.windows).map(|side| side.gaps.iter().map(|gap| gap.ms).max());
+    let gaps = sides.filter(|side| side.is_watched()).map(|side| side.gaps.iter().map(|gap| gap.ms).max());
     gaps.max().map(|gap| gap.unwrap_or(0) as f64)
 }

@@ -46,8 +46,7 @@ fn table(results: &Results<'_>) -> String {
     for point in results.points.iter().filter(|point| is_watched(point)) {
         let _ = write!(text, "<tbody>{}", point_header(&point.label, 8, ""));
         for (system, rounds) in point.measured() {
-            // Without consumers nobody could read.
-            let is_watched = |side: &Side| partitions(rounds).any(|partition| 0 < (side.of)(partition).windows);
+            let is_watched = |side: &Side| partitions(rounds).any(|partition| (side.of)(partition).is_watched());
             for side in SIDES.into_iter().filter(is_watched) {
                 let _ = write!(
                     text,

@@ -90,7 +90,7 @@ fn worst(uptime: &Uptime) -> Vec<&PartitionUptime> {
 }
 
 fn strip(canvas: &mut Canvas, class: &str, y: f64, of: &Availability, time: &Scale, name: &str) {
-    if of.windows == 0 {
+    if !of.is_watched() {
         return;
     }
     canvas.rect(class, (LEFT, y), (time.at(f64::MAX) - LEFT, STRIP), name);
