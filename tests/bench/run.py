@@ -1,6 +1,7 @@
-"""Measures Whimbrel beside Apache Kafka 3.9.2, and prints the tables of docs/performance.md.
+"""Measures Whimbrel beside Apache Kafka 3.9.2 and, where one broker is enough, 4.3.1, and prints the tables of
+docs/performance.md.
 
-    ./test bench [--figure NAME] [--runs N] [--data DIR] [--only whimbrel|kafka]
+    ./test bench [--figure NAME] [--runs N] [--data DIR] [--only whimbrel|kafka|kafka-4.3.1]
 """
 
 import argparse
@@ -18,7 +19,7 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from bench import gaps, replicated
 from bench.measure import MIB, cpu_seconds, figure, idle_cpu_percent, median, open_files, produce, rss_mib, table, tool
-from harness.servers import Kafka, Whimbrel, wait_until
+from harness.servers import Kafka, KafkaOnKRaft, Whimbrel, wait_until
 
 # What producer-perf-test is told beyond its defaults.
 FOR_THROUGHPUT = ["acks=1"]
@@ -31,6 +32,7 @@ LATENCY_SECONDS = 30
 IDLE_SECONDS = 15
 # The first pass for retention, which looks at every segment, is over by then (log.initial.task.delay.ms).
 SETTLED_SECONDS = 40
+SINGLE_KINDS = (Whimbrel, Kafka, KafkaOnKRaft)
 
 
 class Bench:
@@ -41,8 +43,11 @@ class Bench:
         self.kills, self.kafka_rounds, self.partitions = arguments.kills, arguments.kafka_rounds, arguments.partitions
         self.away_seconds, self.plots, self.session_ms = arguments.away, arguments.plots, arguments.session_ms
         self.producer = [setting for setting in TUNED if "acks" not in setting] if arguments.tuned_producer else []
+        # Of a cluster, and of one broker alone.
         self.kinds = [kind for kind in (Whimbrel, Kafka) if arguments.only in (None, kind.name)]
-        Kafka.tuned_for_throughput = True
+        self.single_kinds = [kind for kind in SINGLE_KINDS if arguments.only in (None, kind.name)]
+        for kind in (Kafka, KafkaOnKRaft):
+            kind.tuned_for_throughput = True
 
     def folder(self):
         return tempfile.mkdtemp(prefix="whimbrel-bench-", dir=self.root)
@@ -67,6 +72,7 @@ def first_ack_seconds(bench, kind):
     """From exec to the first acknowledged record on a topic that is created for it, in an empty directory."""
     folder = bench.folder()
     broker = bench.broker(kind, folder)
+    broker.prepare()
     producer = Producer({
         "bootstrap.servers": broker.address, "reconnect.backoff.ms": 2, "reconnect.backoff.max.ms": 2, "log_level": 0,
         "retry.backoff.ms": 2, "topic.metadata.refresh.fast.interval.ms": 2, "linger.ms": 0, "retry.backoff.max.ms": 2,
@@ -88,7 +94,7 @@ def first_ack_seconds(bench, kind):
 
 def startup(bench):
     rows = []
-    for kind in bench.kinds:
+    for kind in bench.single_kinds:
         seconds = [first_ack_seconds(bench, kind) for _ in range(bench.runs)]
         rows.append((kind.name.capitalize(), figure(1000 * median(seconds), 0), figure(1000 * min(seconds), 0), figure(1000 * max(seconds), 0)))
     table("From exec to the first acknowledged record (ms)", ("broker", "median", "best", "worst"), rows)
@@ -99,8 +105,8 @@ def startup(bench):
 
 def idle(bench):
     rows = []
-    for kind in bench.kinds:
-        memory, cpu = [], []
+    for kind in bench.single_kinds:
+        memory, all_memory, cpu = [], [], []
         for _ in range(bench.runs):
             folder = bench.folder()
             broker = bench.broker(kind, folder).start()
@@ -108,11 +114,12 @@ def idle(bench):
                 time.sleep(3)
                 cpu.append(idle_cpu_percent(broker.pid, 5))
                 memory.append(rss_mib(broker.pid))
+                all_memory.append(sum(map(rss_mib, broker.pids)))
             finally:
                 broker.end()
                 shutil.rmtree(folder, ignore_errors=True)
-        rows.append((kind.name.capitalize(), figure(median(memory)), figure(median(cpu), 2)))
-    table("Idle, without topics", ("broker", "RSS (MiB)", "CPU (% of a core)"), rows)
+        rows.append((kind.name.capitalize(), figure(median(memory)), figure(median(all_memory)), figure(median(cpu), 2)))
+    table("Idle, without topics", ("broker", "RSS (MiB)", "with its ZooKeeper (MiB)", "CPU (% of a core)"), rows)
 
 
 # --- many partitions -----------------------------------------------------------------------------------------------
@@ -163,8 +170,8 @@ def all_led(broker, count):
 
 def partitions(bench):
     rows = []
-    for kind in bench.kinds:
-        runs = [many_partitions(bench, kind) for _ in range(bench.runs if kind is Whimbrel else 1)]
+    for kind in bench.single_kinds:
+        runs = [many_partitions(bench, kind) for _ in range(bench.runs if kind is Whimbrel else bench.kafka_rounds)]
         created, memory, cpu, files, restart, after = (median(column) for column in zip(*runs))
         rows.append((kind.name.capitalize(), figure(created), figure(memory, 0), figure(cpu, 2), int(files), figure(restart, 2), figure(after, 0)))
     header = ("broker", "created in (s)", "RSS (MiB)", "idle CPU (%)", "open files", "restart after kill -9 (s)", "RSS then (MiB)")
@@ -224,7 +231,7 @@ def throughput(bench):
     rows = []
     for record_bytes in (100, 1024):
         for codec in bench.codecs:
-            for kind in bench.kinds:
+            for kind in bench.single_kinds:
                 in_mb, in_cpu, out_mb, out_cpu = throughput_of(bench, kind, record_bytes, codec)
                 rows.append((f"{record_bytes} B, {codec}", kind.name.capitalize(), figure(in_mb), figure(in_cpu, 2), figure(out_mb), figure(out_cpu, 2)))
     header = ("records", "broker", "produce (MB/s)", "broker CPU in (s/GB)", "consume (MB/s)", "broker CPU out (s/GB)")
@@ -241,7 +248,7 @@ def latency_run(broker, rate):
 def latency(bench):
     rows = []
     for rate in (10_000, 100_000):
-        for kind in bench.kinds:
+        for kind in bench.single_kinds:
             folder = bench.folder()
             broker = bench.broker(kind, folder).start()
             try:
@@ -257,12 +264,14 @@ def latency(bench):
     table("Latency of producer-perf-test, 100 B, acks=1, linger.ms=0, over 30 s with the client's own start", header, rows)
 
 
-FIGURES = {
+SINGLE_FIGURES = {
     "startup": startup,
     "idle": idle,
     "partitions": partitions,
     "throughput": throughput,
     "latency": latency,
+}
+CLUSTER_FIGURES = {
     "failover": gaps.failover,
     "frozen": gaps.frozen,
     "rolling": gaps.rolling,
@@ -272,6 +281,7 @@ FIGURES = {
     "replicated-throughput": replicated.replicated_throughput,
     "replicated-latency": replicated.replicated_latency,
 }
+FIGURES = SINGLE_FIGURES | CLUSTER_FIGURES
 
 
 def main():
@@ -279,17 +289,19 @@ def main():
     parser.add_argument("--figure", choices=FIGURES)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--data", type=pathlib.Path, default=pathlib.Path("/dev/shm"))
-    parser.add_argument("--only", choices=("whimbrel", "kafka"))
+    parser.add_argument("--only", choices=[kind.name for kind in SINGLE_KINDS])
     parser.add_argument("--tuned-producer", action="store_true", help="throughput with " + " ".join(TUNED))
     parser.add_argument("--codecs", default="none,lz4", help="for throughput (default none,lz4)")
     parser.add_argument("--many", type=int, default=10_000, metavar="N", help="partitions of the figure of that name")
     parser.add_argument("--kills", type=int, default=50, help="rounds of failover, frozen, rolling and controller")
-    parser.add_argument("--kafka-rounds", type=int, default=5, help="of these, for Kafka, which takes long")
+    parser.add_argument("--kafka-rounds", type=int, default=5, help="of these, and of the figure partitions, for Kafka, which takes long")
     parser.add_argument("--partitions", type=int, default=1, help="that the client of a gap sends to; the gap is that of the first")
     parser.add_argument("--session-ms", type=int, help="zookeeper.session.timeout.ms of a cluster (default 18000)")
     parser.add_argument("--away", type=int, default=600, metavar="SECONDS", help="how long ZooKeeper is away")
     parser.add_argument("--plots", type=pathlib.Path, metavar="DIR", help="where plots of the gaps are written")
     arguments = parser.parse_args()
+    if arguments.only == KafkaOnKRaft.name and arguments.figure not in SINGLE_FIGURES:
+        parser.error(f"{arguments.only} is measured with the figures of one broker alone: --figure {'|'.join(SINGLE_FIGURES)}")
     if arguments.tuned_producer:
         FOR_THROUGHPUT[:] = TUNED
     bench = Bench(arguments)

@@ -16,6 +16,7 @@ from .network import LOOPBACK
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 LOG4J = ROOT / "tests" / "java" / "log4j.properties"
+LOG4J2 = LOG4J.with_name("log4j2.properties")
 
 START_SECONDS_MAX = 60
 STOP_SECONDS_MAX = 30
@@ -23,6 +24,9 @@ STOP_SECONDS_MAX = 30
 # Short sessions, so that a broker that was killed can register again soon.
 SESSION_TIMEOUT_MS = 2_000
 TICK_TIME_MS = 500
+
+# Of a cluster that has to be told one: 16 bytes in Base64.
+CLUSTER_ID = "d2hpbWJyZWwtdGVzdHMtMQ"
 
 # What both brokers are told. One replica of everything, and groups that do not wait for members that do not come.
 COMMON_PROPERTIES = {
@@ -148,6 +152,8 @@ class JavaServer(Server):
     """A server out of Kafka's jars."""
 
     main_class = ""
+    # The variable that names the folder of its jars.
+    jars = "KAFKA_JARS"
     heap = "512m"
     # The tests want a short start, the benchmarks what an operator would run.
     tuned_for_throughput = False
@@ -157,9 +163,11 @@ class JavaServer(Server):
             return ["-Xms1g", "-Xmx1g", "-XX:+UseG1GC", "-XX:MaxGCPauseMillis=20"]
         return [f"-Xmx{self.heap}", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
 
-    def java(self, arguments):
-        jars = os.environ["KAFKA_JARS"]
-        return ["java", *self.java_options(), f"-Dlog4j.configuration=file:{LOG4J}", "-cp", f"{jars}/*", self.main_class, *arguments]
+    def java(self, arguments, main_class=None):
+        # Kafka 3 and ZooKeeper read the first, Kafka 4 the second.
+        logging = [f"-Dlog4j.configuration=file:{LOG4J}", f"-Dlog4j2.configurationFile=file:{LOG4J2}"]
+        class_path = f"{os.environ[self.jars]}/*"
+        return ["java", *self.java_options(), *logging, "-cp", class_path, main_class or self.main_class, *arguments]
 
 
 class ZooKeeper(JavaServer):
@@ -275,6 +283,14 @@ class Broker(Server):
         self.data = pathlib.Path(data) if data else self.folder / "data"
         self.properties = dict(properties or {})
 
+    def prepare(self):
+        """What is done once, before the first start."""
+
+    @property
+    def pids(self):
+        """Of the broker and of what was started for it alone."""
+        return [self.pid]
+
     def all_properties(self):
         return {
             **COMMON_PROPERTIES,
@@ -306,6 +322,10 @@ class Kafka(Broker, JavaServer):
     def all_properties(self):
         return {**super().all_properties(), "zookeeper.connect": self.zookeeper.address}
 
+    @property
+    def pids(self):
+        return [self.pid, self.own_zookeeper.pid] if self.own_zookeeper else [self.pid]
+
     def command(self):
         return self.java([self.write_properties()])
 
@@ -330,6 +350,49 @@ class Kafka(Broker, JavaServer):
         self.kill()
         if self.own_zookeeper:
             self.own_zookeeper.kill()
+
+
+class KafkaOnKRaft(Broker, JavaServer):
+    """Apache Kafka 4.3.1, which needs no ZooKeeper: broker and controller in one process."""
+
+    name = "kafka-4.3.1"
+    main_class = "kafka.Kafka"
+    jars = "KAFKA_4_JARS"
+
+    def __init__(self, folder, properties=None, data=None, place=LOOPBACK):
+        super().__init__(folder, properties, data, place)
+        self.controller = f"{place.host}:{place.free_port()}"
+
+    def all_properties(self):
+        return {
+            **super().all_properties(),
+            "process.roles": "broker,controller",
+            "node.id": "0",
+            "listeners": f"PLAINTEXT://{self.address},CONTROLLER://{self.controller}",
+            "controller.listener.names": "CONTROLLER",
+            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "controller.quorum.voters": f"0@{self.controller}",
+        }
+
+    def prepare(self):
+        """Gives the data directory its identity."""
+        if (self.data / "meta.properties").exists():
+            return
+        words = ["format", "--cluster-id", CLUSTER_ID, "--config", self.write_properties()]
+        command = [str(word) for word in self.java(words, "kafka.tools.StorageTool")]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=START_SECONDS_MAX, stdin=subprocess.DEVNULL)
+        if done.returncode:
+            raise ServerError(f"{self.data} cannot be formatted: {done.stdout}{done.stderr}")
+
+    def command(self):
+        return self.java([self.write_properties()])
+
+    def spawn(self):
+        self.prepare()
+        super().spawn()
+
+    def end(self):
+        self.kill()
 
 
 class Whimbrel(Broker):

@@ -4,9 +4,10 @@
 TEST_DIR=$PWD/.test
 PYTHON=$TEST_DIR/venv/bin/python
 KAFKA_JARS=$TEST_DIR/jars/kafka-3.9.2
+KAFKA_4_JARS=$TEST_DIR/jars/kafka-4.3.1
 JAVA_CLIENT_VERSIONS="2.8.2 3.9.2 4.3.1"
 COPY_DEPENDENCIES=org.apache.maven.plugins:maven-dependency-plugin:2.8:copy-dependencies
-export KAFKA_JARS PYTHONDONTWRITEBYTECODE=1
+export KAFKA_JARS KAFKA_4_JARS PYTHONDONTWRITEBYTECODE=1
 
 installing() { echo "installing $*"; }
 
@@ -88,6 +89,7 @@ copy_jars() {
 }
 
 need_kafka_jars() { need_java; copy_jars "$KAFKA_JARS" tests/java/kafka-jars/pom.xml; }
+need_kafka_4_jars() { need_java; copy_jars "$KAFKA_4_JARS" tests/java/kafka-4-jars/pom.xml; }
 
 need_client_jars() {
   local version

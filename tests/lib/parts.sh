@@ -209,6 +209,7 @@ part_bench() {
   local WHIMBREL_PROFILE=${WHIMBREL_PROFILE:-release}
   need_python
   need_kafka_jars
+  need_kafka_4_jars
   need_whimbrel
   "$PYTHON" -m bench.run "$@"
 }
