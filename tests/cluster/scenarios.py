@@ -4,6 +4,7 @@ Each begins with everything in order and clients that produce and process, and e
 order again. `./test cluster --full` uses the long times.
 """
 
+import itertools
 import os
 import random
 import time
@@ -12,6 +13,8 @@ from cluster.run import GROUP, PARTITIONS, TOPIC
 from cluster.tools import reassign
 
 SCENARIOS = {}
+# `random_faults` may choose a scenario twice: each time it creates a topic of another name.
+NUMBERS = itertools.count(1)
 # Of partition 0 the leader is harmed; the others tell whether its neighbours suffer.
 FIRST = (0,)
 
@@ -90,7 +93,7 @@ def controller_killed(run):
     broker = run.cluster.controller()
     killed(run, broker, "the controller")
     run.note("a topic is created by the next controller")
-    run.cluster.create_topic("after", 3, replicas=2, wait=False)
+    run.cluster.create_topic(f"after-{next(NUMBERS)}", 3, replicas=2, wait=False)
     restart(run, broker)
 
 
