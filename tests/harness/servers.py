@@ -307,12 +307,24 @@ class Broker(Server):
     def ready(self):
         return wire.broker_answers(self.port, self.place.host)
 
+    def end(self):
+        """Ends it, and what was started for it alone, at once."""
+        self.kill()
 
-class Kafka(Broker, JavaServer):
+
+class JavaBroker(Broker, JavaServer):
+    """A broker out of Kafka's jars."""
+
+    main_class = "kafka.Kafka"
+
+    def command(self):
+        return self.java([self.write_properties()])
+
+
+class Kafka(JavaBroker):
     """Apache Kafka 3.9.2 in ZooKeeper mode. Starts a ZooKeeper of its own unless `zookeeper` names one."""
 
     name = "kafka"
-    main_class = "kafka.Kafka"
 
     def __init__(self, folder, properties=None, data=None, zookeeper=None, place=LOOPBACK):
         super().__init__(folder, properties, data, place)
@@ -325,9 +337,6 @@ class Kafka(Broker, JavaServer):
     @property
     def pids(self):
         return [self.pid, self.own_zookeeper.pid] if self.own_zookeeper else [self.pid]
-
-    def command(self):
-        return self.java([self.write_properties()])
 
     def spawn(self):
         if self.own_zookeeper and not self.own_zookeeper.alive():
@@ -347,16 +356,15 @@ class Kafka(Broker, JavaServer):
             self.own_zookeeper.stop()
 
     def end(self):
-        self.kill()
+        super().end()
         if self.own_zookeeper:
             self.own_zookeeper.kill()
 
 
-class KafkaOnKRaft(Broker, JavaServer):
+class KafkaOnKRaft(JavaBroker):
     """Apache Kafka 4.3.1, which needs no ZooKeeper: broker and controller in one process."""
 
     name = "kafka-4.3.1"
-    main_class = "kafka.Kafka"
     jars = "KAFKA_4_JARS"
 
     def __init__(self, folder, properties=None, data=None, place=LOOPBACK):
@@ -384,15 +392,9 @@ class KafkaOnKRaft(Broker, JavaServer):
         if done.returncode:
             raise ServerError(f"{self.data} cannot be formatted: {done.stdout}{done.stderr}")
 
-    def command(self):
-        return self.java([self.write_properties()])
-
     def spawn(self):
         self.prepare()
         super().spawn()
-
-    def end(self):
-        self.kill()
 
 
 class Whimbrel(Broker):
@@ -412,9 +414,6 @@ class Whimbrel(Broker):
 
     def command(self):
         return [whimbrel_binary(), "start", "--config", self.write_properties()]
-
-    def end(self):
-        self.kill()
 
 
 def whimbrel_binary():

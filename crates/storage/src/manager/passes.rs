@@ -51,7 +51,8 @@ impl LogManager {
         truncated.fold(Ok(()), Result::and)
     }
 
-    /// Removes files and directories that waited for `file.delete.delay.ms`; returns how many. Takes half of a core at most.
+    /// Removes files and directories that waited for `file.delete.delay.ms`; returns how many. Rests as long as it works,
+    /// so that others have their cores.
     pub fn deletion_pass(&self, now_ms: i64) -> usize {
         let due: Vec<Doomed> = self.doomed.lock().extract_if(.., |doomed| doomed.due_ms <= now_ms).collect();
         let (mut removed, mut pace) = (0, Pace::default());

@@ -46,8 +46,8 @@ struct Asking {
 }
 
 impl Disturber {
-    /// Writes what is to be read back or deleted. Where the bench started the system, the disk alone has then what is read
-    /// back.
+    /// Writes what is to be read back or deleted. Where the bench started the system, what is to be read back is on the disk
+    /// alone then.
     ///
     /// # Errors
     /// The cluster refuses a topic or a record, or the data cannot be taken out of the page cache.
