@@ -12,6 +12,9 @@ from cluster.scenarios import eventually, is_kafka, name_of, restart, scenario
 # A log that waits to be replaced is looked at every two seconds.
 REPAIR_SECONDS_MAX = 60
 
+# Of runs this long a leader looks at the first header and at the last ones only (storage/src/files/lend.rs).
+LONG_RUN_BYTES = 256 << 10
+
 
 def number_of(broker):
     return int(broker.properties["broker.id"])
@@ -72,6 +75,8 @@ def leader_damaged(run):
     broker = run.cluster.leader(TOPIC)
     if is_kafka(run):
         return
+    (segment,) = partition_folder(broker, TOPIC, 0).glob("*.log")
+    eventually(lambda: LONG_RUN_BYTES < segment.stat().st_size, 60, "a log that is sent in long runs")
     offset = damage_in_use(broker, TOPIC, 0)
     run.note(f"the log of partition 0 of {name_of(broker)}, its leader, is damaged at offset {offset} while it runs")
     run.begin_fault()

@@ -409,9 +409,9 @@ impl Place {
         Ok(Some(Found { result, bytes: length, stopped_at: position + length as u64 }))
     }
 
-    /// The length of the whole batches in the `limit` bytes from `position` on, and the offset after them; `None` if more
-    /// headers would have to be looked at than that is worth. Of a long run the index tells where its last batches begin:
-    /// only their headers are read then.
+    /// The length of the whole batches in the `limit` bytes from `position` on, and the offset after them; `None` if there is
+    /// no batch at `position`, or if more headers would have to be looked at than that is worth. Of a long run the index
+    /// tells where its last batches begin: only their headers are read then, and the first one.
     fn whole_batches_in(
         &self,
         file: &File,
@@ -420,7 +420,10 @@ impl Place {
         wanted: Wanted,
     ) -> Result<Option<(usize, Offset)>, StorageError> {
         let end = position + limit as u64;
-        let (mut length, mut next_offset, mut next) = (0, Offset(wanted.from), None);
+        // Whatever else is sent unseen, its reader comes again for what it cannot use, at the offset of just that. Damage
+        // that is first has to be met here, or nobody hears of it but a reader that waits for ever.
+        let Some(first) = self.header_before(file, position, end, wanted.mode)? else { return Ok(None) };
+        let (mut length, mut next_offset, mut next) = (0, Offset(wanted.from), Some(first));
         // Only if what lies there can be that batch: an index is rebuilt from the log, never the other way round.
         if let Some((skipped, last)) = self.indexed(position, limit, wanted)
             && let Some(meta) = self.header_before(file, position + skipped as u64, end, wanted.mode)?

@@ -8,6 +8,7 @@ use whimbrel_model::record::{BatchOptions, Batches, EndTxnMarker};
 use whimbrel_model::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 use whimbrel_storage::{
     AppendError, AppendOrigin, LeaderAppend, Log, LogConfig, LogManager, ReadError, ReadMode, ReadResult, Sendable,
+    StorageError,
 };
 
 use crate::helpers::*;
@@ -303,6 +304,34 @@ fn an_index_that_leads_astray_is_not_followed() {
         let lent = log.read_for_sending(Offset(0), Offset(end), 1 << 20, true).expect("read");
         let next_offset = lent.next_offset;
         assert!((sent(lent).0, next_offset) == expected);
+    }
+}
+
+#[test]
+fn damage_at_the_place_that_is_asked_for_is_not_lent() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let (manager, _) = open(dir.path());
+    let (log, end) = log_of_many_sizes(&manager);
+    let segment = log.path().join("00000000000000000000.log");
+    let whole = std::fs::read(&segment).expect("a segment");
+    let read = |from| log.read_for_sending(Offset(from), Offset(end), 1 << 20, true);
+    // Two batches that a long run begins with: of the first the place is known, of the other it has to be found.
+    let second = i64::from(i32::from_be_bytes(whole[23..27].try_into().expect("four bytes"))) + 1;
+    let at = 12 + i32::from_be_bytes(whole[8..12].try_into().expect("four bytes")) as usize;
+    for (from, position) in [(0, 0), (second, at)] {
+        // The length, the format, the offset.
+        for (field, wrong) in [(8, 0x80), (16, 0x77), (0, 0x80)] {
+            assert!(1 << 19 < read(from).expect("read").records.len());
+            let mut damaged = whole.clone();
+            damaged[position + field] = wrong;
+            std::fs::write(&segment, &damaged).expect("written");
+            let refused = read(from).map(|result| result.records.len());
+            assert!(
+                matches!(&refused, Err(ReadError::Storage(StorageError::Damaged { position: told, .. })) if *told == position as u64),
+                "{from} {field}: {refused:?}"
+            );
+            std::fs::write(&segment, &whole).expect("written");
+        }
     }
 }
 
