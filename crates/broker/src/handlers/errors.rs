@@ -79,9 +79,10 @@ impl ToErrorCode for StorageError {
             Self::Offline { .. }
             | Self::Unusable { .. }
             | Self::Full { .. }
-            | Self::Closed { .. }
             | Self::Io { .. }
             | Self::Damaged { .. } => ErrorCode::KafkaStorageError,
+            // As Kafka: the replica has left this broker while the request was under way.
+            Self::Closed { .. } => ErrorCode::NotLeaderOrFollower,
             Self::Invalid { .. } => ErrorCode::OffsetOutOfRange,
         }
     }
@@ -94,7 +95,8 @@ impl ToErrorCode for ReadError {
             Self::OffsetOutOfRange { .. } => ErrorCode::OffsetOutOfRange,
             // As Kafka: the earlier life of a broker has no say in what is committed.
             Self::StaleFetch(_) => ErrorCode::NotLeaderOrFollower,
-            Self::Storage(_) | Self::Stopped => ErrorCode::KafkaStorageError,
+            Self::Storage(error) => error.error_code(),
+            Self::Stopped => ErrorCode::KafkaStorageError,
         }
     }
 }

@@ -46,7 +46,10 @@ impl AppendError {
 
     /// Whether the disk is to blame, which the operator has to hear of.
     pub fn is_storage(&self) -> bool {
-        matches!(self, Self::Storage(_) | Self::Log(storage::AppendError::Storage(_)))
+        match self {
+            Self::Storage(error) | Self::Log(storage::AppendError::Storage(error)) => is_disk_to_blame(error),
+            _ => false,
+        }
     }
 }
 
@@ -79,8 +82,13 @@ impl ReadError {
 
     /// Whether the disk is to blame, which the operator has to hear of.
     pub fn is_storage(&self) -> bool {
-        matches!(self, Self::Storage(_))
+        matches!(self, Self::Storage(error) if is_disk_to_blame(error))
     }
+}
+
+/// Not where the replica left this broker meanwhile: a deleted topic is nobody's trouble.
+fn is_disk_to_blame(error: &StorageError) -> bool {
+    !matches!(error, StorageError::Closed { .. })
 }
 
 /// The epochs do not fit: the request is from an earlier controller, or for an earlier life of this broker.

@@ -4,8 +4,10 @@ use std::io::Write;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use whimbrel_model::ErrorCode;
 use whimbrel_wire::{
-    ApiKey, ApiVersionsRequest, FetchRequest, Frame, MetadataRequest, ProduceRequest, Reader, ResponseHeader,
+    ApiKey, ApiVersionsRequest, DeleteTopicsRequest, FetchRequest, Frame, MetadataRequest, ProduceRequest, Reader,
+    ResponseHeader,
 };
 
 use crate::broker::TestBroker;
@@ -169,6 +171,27 @@ fn a_fetch_waits_for_its_bytes_and_no_longer() {
     let bytes = response.responses[0].partitions[0].records.as_ref().map_or(0, |records| records.len());
     assert!(400 <= bytes, "{bytes} bytes");
     assert!(began.elapsed() < Duration::from_secs(15));
+}
+
+#[test]
+fn who_waits_at_the_end_of_a_topic_that_is_deleted_is_told_so() {
+    let broker = TestBroker::start();
+    let mut session = Session::open(broker.address, None);
+    let name = session.name("deleted");
+    let id = session.create(&name, 1, &[]);
+    let topic = Topic { name: name.clone(), id };
+    let fetch = FetchRequest { max_wait_ms: 60_000, min_bytes: 1, ..fetch(&topic, &[(0, 0)]) };
+    let id = session.client.send(11, &fetch);
+    let began = Instant::now();
+    let delete =
+        DeleteTopicsRequest { topic_names: vec![name.as_str().into()], timeout_ms: 30_000, ..Default::default() };
+    let deleted = Client::connect(broker.address).call(5, &delete);
+    assert_eq!(deleted.responses[0].error_code, 0);
+    let response = session.client.receive::<FetchRequest>(11, id).unwrap();
+    let code = ErrorCode::from_code(response.responses[0].partitions[0].error_code);
+    // As Kafka 3.9.2.
+    assert_eq!(code, ErrorCode::UnknownTopicOrPartition);
+    assert!(began.elapsed() < Duration::from_secs(30), "the deletion ends the wait");
 }
 
 #[test]

@@ -420,7 +420,7 @@ impl Place {
         wanted: Wanted,
     ) -> Result<Option<(usize, Offset)>, StorageError> {
         let end = position + limit as u64;
-        // Whatever else is sent unseen, its reader comes again for what it cannot use, at the offset of just that. Damage
+        // What lies further on goes out unseen, as with Kafka: who cannot use it asks for it by its own offset next. Damage
         // that is first has to be met here, or nobody hears of it but a reader that waits for ever.
         let Some(first) = self.header_before(file, position, end, wanted.mode)? else { return Ok(None) };
         let (mut length, mut next_offset, mut next) = (0, Offset(wanted.from), Some(first));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
-use whimbrel_model::{ErrorCode, LeaderEpoch, NodeId, Offset};
+use whimbrel_model::{ErrorCode, LeaderEpoch, NodeId, Offset, TopicPartition};
 use whimbrel_state::fetch_session::{FetchPartition, Outcome, SessionTopic};
 use whimbrel_wire::FetchRequest;
 
@@ -344,7 +344,10 @@ impl Fetcher {
                     tracing::warn!(partition = %partition.topic_partition, "fetch failed: {error}");
                     self.replicas.read_failed(partition, params.fetch_offset, &error);
                 }
-                Found::Failed(error.error_code())
+                // While a fetch waits its partition may leave this broker: then it is told what a new one would be.
+                let TopicPartition { topic, partition } = &partition.topic_partition;
+                let is_gone = self.replicas.partition(topic, *partition).err();
+                Found::Failed(is_gone.map_or_else(|| error.error_code(), |gone| gone.error_code()))
             }
         }
     }
