@@ -149,14 +149,18 @@ impl ReplicaManager {
         &self.damaged
     }
 
-    /// A reader at `offset` got `error`. Does not block.
-    pub fn read_failed(&self, partition: &Arc<Partition>, offset: Offset, error: &ReadError) {
-        if matches!(error, ReadError::Storage(StorageError::Damaged { .. })) {
-            let suspect = Suspect { partition: partition.clone(), offset };
-            if self.damaged.suspects.lock().add(&partition.topic_partition, suspect, Instant::now()) {
-                self.damaged.news.notify_one();
-            }
+    /// A reader at `offset` got `error`. Does not block. Returns whether that is news: a client at a damaged place of a last
+    /// copy comes again at once, hundreds of times a second.
+    pub fn read_failed(&self, partition: &Arc<Partition>, offset: Offset, error: &ReadError) -> bool {
+        if !matches!(error, ReadError::Storage(StorageError::Damaged { .. })) {
+            return true;
         }
+        let suspect = Suspect { partition: partition.clone(), offset };
+        let is_news = self.damaged.suspects.lock().add(&partition.topic_partition, suspect, Instant::now());
+        if is_news {
+            self.damaged.news.notify_one();
+        }
+        is_news
     }
 
     /// Looks at a suspect again, and takes it out of use if it is damaged and others can go on without it.

@@ -340,9 +340,8 @@ impl Fetcher {
                 Found::Read(read)
             }
             Err(error) => {
-                if error.is_storage() {
+                if error.is_storage() && self.replicas.read_failed(partition, params.fetch_offset, &error) {
                     tracing::warn!(partition = %partition.topic_partition, "fetch failed: {error}");
-                    self.replicas.read_failed(partition, params.fetch_offset, &error);
                 }
                 // While a fetch waits its partition may leave this broker: then it is told what a new one would be.
                 let TopicPartition { topic, partition } = &partition.topic_partition;
