@@ -81,7 +81,7 @@ impl ToErrorCode for StorageError {
             | Self::Full { .. }
             | Self::Io { .. }
             | Self::Damaged { .. } => ErrorCode::KafkaStorageError,
-            // As Kafka: the replica has left this broker while the request was under way.
+            // The replica has left this broker while the request was under way: the client asks who has it now.
             Self::Closed { .. } => ErrorCode::NotLeaderOrFollower,
             Self::Invalid { .. } => ErrorCode::OffsetOutOfRange,
         }

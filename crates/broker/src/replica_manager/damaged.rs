@@ -149,8 +149,8 @@ impl ReplicaManager {
         &self.damaged
     }
 
-    /// A reader at `offset` got `error`. Does not block. Returns whether that is news: a client at a damaged place of a last
-    /// copy comes again at once, hundreds of times a second.
+    /// A reader at `offset` got `error`. Does not block. Returns whether that is news: a client at a damaged place of a
+    /// last copy comes again at once, hundreds of times a second.
     pub fn read_failed(&self, partition: &Arc<Partition>, offset: Offset, error: &ReadError) -> bool {
         if !matches!(error, ReadError::Storage(StorageError::Damaged { .. })) {
             return true;

@@ -14,8 +14,8 @@ const REST_MAX: Duration = Duration::from_millis(100);
 /// Of a file that is to go, this much at a time is taken out of the page cache before.
 const STEP_BYTES: NonZeroU64 = NonZeroU64::new(16 * 1024 * 1024).expect("positive");
 
-/// Leaves about half of a core to others: after each stretch of work comes a rest of the same length. To remove a gigabyte that
-/// lies in memory takes a core for 0.1 to 0.2 s, and whoever serves clients would wait for it.
+/// Leaves about half of a core to others: after each stretch of work comes a rest of the same length. To remove a gigabyte
+/// that lies in memory takes a core for 0.1 to 0.2 s, and whoever serves clients would wait for it.
 #[derive(Default)]
 pub(crate) struct Pace {
     worked: Duration,

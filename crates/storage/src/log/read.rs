@@ -409,9 +409,9 @@ impl Place {
         Ok(Some(Found { result, bytes: length, stopped_at: position + length as u64 }))
     }
 
-    /// The length of the whole batches in the `limit` bytes from `position` on, and the offset after them; `None` if there is
-    /// no batch at `position`, or if more headers would have to be looked at than that is worth. Of a long run the index
-    /// tells where its last batches begin: only their headers are read then, and the first one.
+    /// The length of the whole batches in the `limit` bytes from `position` on, and the offset after them; `None` if there
+    /// is no batch at `position`, or if more headers would have to be looked at than that is worth. Of a long run the
+    /// index tells where its last batches begin: only their headers are read then, and the first one.
     fn whole_batches_in(
         &self,
         file: &File,

@@ -345,8 +345,8 @@ impl Fetcher {
                 }
                 // While a fetch waits its partition may leave this broker: then it is told what a new one would be.
                 let TopicPartition { topic, partition } = &partition.topic_partition;
-                let is_gone = self.replicas.partition(topic, *partition).err();
-                Found::Failed(is_gone.map_or_else(|| error.error_code(), |gone| gone.error_code()))
+                let gone = self.replicas.partition(topic, *partition).err();
+                Found::Failed(gone.map_or_else(|| error.error_code(), |gone| gone.error_code()))
             }
         }
     }
